@@ -1,0 +1,13 @@
+"""What a server loads to serve one contender: BENCH_CONTENDER and BENCH_SETTINGS say which."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from benchmarks.contenders import Settings, build
+
+_settings = json.loads(os.environ["BENCH_SETTINGS"])
+_settings["log"] = Path(_settings["log"])
+app = build(os.environ["BENCH_CONTENDER"], Settings(**_settings))

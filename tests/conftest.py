@@ -1,0 +1,19 @@
+"""In CI nothing may be skipped: under REQUIRE_ALL_PARTS=1 a skipped test fails the run."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or os.environ.get("REQUIRE_ALL_PARTS") != "1":
+        return
+    skipped = reporter.stats.get("skipped", [])
+    if skipped:
+        for report in skipped:
+            reporter.write_line(f"REQUIRE_ALL_PARTS=1, but skipped: {report.longrepr}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

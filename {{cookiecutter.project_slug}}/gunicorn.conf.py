@@ -1,0 +1,76 @@
+"""gunicorn's settings: `gunicorn wsgi:app` in this folder reads them by itself.
+
+The number of workers follows from where the rate limits are counted: one process with
+memory://, 2 x cores + 1 on a store that all of them share. WEB_CONCURRENCY overrides it.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from typing import Any
+
+from dotenv import load_dotenv
+from gunicorn.http.wsgi import Response
+
+load_dotenv()
+
+storage = (os.environ.get("FLASK_RATELIMIT_STORAGE_URI") or "memory://").strip('"')
+cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+bind = os.environ.get("BIND") or "127.0.0.1:8000"
+workers = int(
+    os.environ.get("WEB_CONCURRENCY") or (1 if storage.startswith("memory") else 2 * cores + 1)
+)
+worker_class = "gthread"  # a sync worker is stopped by one client that sends half a request
+threads = 4
+keepalive = 5  # seconds
+reuse_port = workers > 1  # otherwise one worker may take every keep-alive connection
+control_socket_disable = True  # nobody uses it, and it would stand in the home directory
+forwarded_allow_ips = ""  # whom to believe is decided in one place: TRUSTED_PROXIES
+if os.path.isdir("/dev/shm"):  # noqa: S108 - gunicorn's own advice: a heartbeat in memory
+    worker_tmp_dir = "/dev/shm"  # noqa: S108
+
+
+# Each worker is told how many share its limits and which of them it is, so that the parts they
+# admit while the store is away add up to the limit. On several machines set both: all workers
+# together in FLASK_RATELIMIT_WORKERS, and in FLASK_RATELIMIT_WORKER the number of the first here.
+
+first = os.environ.get("FLASK_RATELIMIT_WORKER")
+if first is None and not os.environ.get("FLASK_RATELIMIT_WORKERS"):
+    first = "0"
+
+
+def on_starting(server: Any) -> None:
+    """With --preload the application exists before anybody could tell it of its workers."""
+    loaded, number = getattr(server.app, "callable", None), server.cfg.workers
+    limits = getattr(loaded, "extensions", {}).get("rate_limiting")
+    if limits is not None and limits.state == "memory" and number > 1:
+        raise SystemExit(
+            f"RATELIMIT_STORAGE_URI: 'memory://' with {number} workers admits {number} times each "
+            "limit: write redis://host:6379, or serve with one worker"
+        )
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    taken = {other.place for other in server.WORKERS.values()}
+    worker.place = next(place for place in count() if place not in taken)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    workers = os.environ.get("FLASK_RATELIMIT_WORKERS") or str(server.cfg.workers)
+    settings = {"RATELIMIT_WORKERS": workers}
+    if first is not None:
+        settings["RATELIMIT_WORKER"] = str(int(first) + worker.place)
+    os.environ.update({f"FLASK_{key}": value for key, value in settings.items()})
+    loaded: Any = getattr(server.app, "callable", None)
+    if hasattr(loaded, "config"):  # with --preload
+        loaded.config.update(settings)
+
+
+def _without_server(self: Response) -> list[str]:
+    return [line for line in _default_headers(self) if not line.startswith("Server:")]
+
+
+_default_headers = Response.default_headers
+Response.default_headers = _without_server

@@ -1,0 +1,1189 @@
+"""What app/middleware/logging.py promises. Travels with it."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import contextvars
+import json
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, Response, g, request, stream_with_context
+from flask.logging import default_handler
+from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
+
+# the one line to change in another package
+from app.middleware.logging import configure_request_logging
+
+MODULE = sys.modules[configure_request_logging.__module__]
+KEYS = [
+    "time", "level", "message", "request_id", "method", "path", "status", "duration_ms", "bytes",
+    "remote_addr", "user_agent", "endpoint", "trace_id", "client", "outcome",
+]  # fmt: skip
+VALID_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
+
+
+def ask(app: Flask, *args: Any, **kwargs: Any) -> TestResponse:
+    """A whole request as a server makes it: the body is read and closed."""
+    return app.test_client().open(*args, buffered=True, **kwargs)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def app(log: Path) -> Flask:
+    app = Flask("service")
+    app.config["LOG_FILE"] = str(log)
+    configure_request_logging(app)
+    return app
+
+
+@contextlib.contextmanager
+def no_handlers() -> Iterator[None]:
+    """A process in which nobody has configured logging, as pytest has."""
+    handlers, level = logging.root.handlers, logging.root.level
+    logging.root.handlers = []
+    try:
+        yield
+    finally:
+        logging.root.handlers = handlers
+        logging.root.setLevel(level)
+
+
+# -- the line -------------------------------------------------------------------------------------
+
+
+def test_a_request_is_one_line_with_every_field_in_its_place(app: Flask, log: Path) -> None:
+    app.add_url_rule("/api/<name>", "api.hello", lambda name: f"hello {name}")
+    answer = ask(app, "/api/you?password=secret", headers={"User-Agent": "curl/8.0"})
+    (line,) = lines_of(log)
+    assert list(line) == KEYS
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
+    assert re.fullmatch(r"[0-9a-f]{32}", line["request_id"])
+    assert re.fullmatch(r"[0-9a-f]{32}", line["trace_id"])
+    assert answer.headers.getlist("X-Request-ID") == [line["request_id"]]
+    assert 0 < line["duration_ms"] < 60_000
+    assert {key: line[key] for key in KEYS if key not in ("time", "request_id", "trace_id")} == {
+        "level": "INFO",
+        "message": "request_completed",
+        "method": "GET",
+        "path": "/api/you",
+        "status": 200,
+        "duration_ms": line["duration_ms"],
+        "bytes": 9,
+        "remote_addr": "127.0.0.1",
+        "user_agent": "curl/8.0",
+        "endpoint": "api.hello",
+        "client": None,
+        "outcome": "complete",
+    }
+    assert b"secret" not in log.read_bytes()
+
+
+def test_nothing_of_the_query_the_body_or_the_credentials_is_logged(app: Flask, log: Path) -> None:
+    app.add_url_rule("/", view_func=lambda: request.get_data(), methods=["POST"])
+    ask(
+        app,
+        "/?a=hush1",
+        method="POST",
+        data="hush2",
+        headers={"Authorization": "Bearer hush3", "X-API-Key": "hush4", "Cookie": "s=hush5"},
+    )
+    assert len(lines_of(log)) == 1
+    assert b"hush" not in log.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/ok", 200),
+        ("HEAD", "/ok", 200),
+        ("OPTIONS", "/ok", 200),
+        ("GET", "/slash", 308),
+        ("GET", "/nothing", 404),
+        ("POST", "/ok", 405),
+        ("GET", "/empty", 204),
+        ("GET", "/same", 304),
+        ("GET", "/broken", 500),
+    ],
+)
+def test_every_kind_of_answer_is_logged_once_and_whole(
+    app: Flask, log: Path, method: str, path: str, status: int
+) -> None:
+    app.add_url_rule("/ok", view_func=lambda: "fine", endpoint="ok")
+    app.add_url_rule("/slash/", view_func=lambda: "fine", endpoint="slash")
+    app.add_url_rule("/empty", view_func=lambda: ("", 204), endpoint="empty")
+    app.add_url_rule("/same", view_func=lambda: ("", 304), endpoint="same")
+    app.add_url_rule("/broken", view_func=lambda: str(1 / 0), endpoint="broken")
+    answer = ask(app, path, method=method)
+    (line,) = lines_of(log)
+    assert (line["status"], line["outcome"]) == (status, "complete")
+    assert answer.status_code == status
+    assert line["bytes"] == len(answer.data)
+    assert line["method"] == method
+    assert answer.headers["X-Request-ID"] == line["request_id"]
+
+
+def test_an_exception_in_an_after_request_of_somebody_loses_neither_id_nor_line(
+    app: Flask, log: Path
+) -> None:
+    app.add_url_rule("/", view_func=lambda: "fine")
+
+    @app.after_request
+    def broken(response: Response) -> Response:
+        raise RuntimeError("broken hook")
+
+    answer = ask(app, "/")
+    (line,) = lines_of(log)
+    assert line["status"] == answer.status_code == 500
+    assert answer.headers["X-Request-ID"] == line["request_id"]
+
+
+def test_the_id_the_application_sets_is_replaced_not_doubled(app: Flask) -> None:
+    app.add_url_rule("/", view_func=lambda: ("", 200, {"x-request-id": "mine-is-better"}))
+    answer = ask(app, "/", headers={"X-Request-ID": "client-id-1"})
+    assert answer.headers.getlist("X-Request-ID") == ["client-id-1"]
+
+
+def test_the_view_finds_the_ids_in_g_and_in_the_environ(app: Flask, log: Path) -> None:
+    @app.get("/")
+    def ids() -> list[str]:
+        return [g.request_id, request.environ["request_id"], request.environ["trace_id"]]
+
+    with app.app_context():  # a test's, that Flask uses for the request too
+        first, second = ask(app, "/").get_json(), ask(app, "/").get_json()
+    assert first[0] == first[1] != second[0] == second[1]
+    assert [first[2], second[2]] == [line["trace_id"] for line in lines_of(log)]
+
+
+def test_g_knows_the_id_of_the_request_that_is_served_now(app: Flask) -> None:
+    seen: list[object] = []
+
+    @app.get("/")
+    def outer() -> str:
+        seen.append(g.get("request_id"))
+        ask(app, "/inner", headers={"X-Request-ID": "inner-id-1"})
+        seen.append(g.request_id)
+        return ""
+
+    @app.get("/inner")
+    def inner() -> str:
+        seen.append(g.request_id)
+        return ""
+
+    @app.get("/own")
+    def own() -> str:
+        g.request_id = "set-by-the-view"
+        seen.append(g.get("request_id"))
+        return ""
+
+    ask(app, "/", headers={"X-Request-ID": "outer-id-1"})
+    ask(app, "/own")
+    with app.app_context():
+        seen.append(g.get("request_id", "none"))
+        assert not hasattr(g, "request_id")
+        assert not hasattr(g, "other")
+    assert seen == ["outer-id-1", "inner-id-1", "outer-id-1", "set-by-the-view", "none"]
+
+
+def test_the_authenticated_caller_is_named_in_the_line(app: Flask, log: Path) -> None:
+    @app.get("/g")
+    def by_g() -> str:
+        g.client = "mobile"
+        return ""
+
+    @app.get("/environ")
+    def by_environ() -> str:
+        request.environ["client"] = "desktop"
+        return ""
+
+    @app.get("/stream")
+    def by_stream() -> Response:
+        g.client = "stream"
+        return Response(stream_with_context(iter(["a", "b"])))
+
+    @app.get("/other")
+    def other() -> str:
+        g.client = object()  # something of the host application's, not a name
+        return ""
+
+    for path in ("/g", "/environ", "/stream", "/other"):
+        ask(app, path)
+    assert [line["client"] for line in lines_of(log)] == ["mobile", "desktop", "stream", None]
+
+
+def test_addresses_that_are_set_further_in_are_the_ones_logged(app: Flask, log: Path) -> None:
+    inner = app.wsgi_app.wsgi_app  # type: ignore[attr-defined]
+
+    def proxy_fix(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ["REMOTE_ADDR"] = "203.0.113.7"
+        return inner(environ, start_response)  # type: ignore[no-any-return]
+
+    app.wsgi_app.wsgi_app = proxy_fix  # type: ignore[attr-defined]
+    ask(app, "/")
+    assert lines_of(log)[0]["remote_addr"] == "203.0.113.7"
+
+
+# -- how an answer ends ---------------------------------------------------------------------------
+
+Start = Callable[..., Callable[[bytes], object]]
+
+
+def serve(
+    wsgi: Callable[[dict[str, Any], Start], Iterable[bytes]], log: Path, **environ: Any
+) -> tuple[Any, list[tuple[str, list[tuple[str, str]]]]]:
+    """Put the layer around any WSGI application and call it."""
+    app = Flask("service")
+    app.config["LOG_FILE"] = str(log)
+    app.wsgi_app = wsgi  # type: ignore[assignment,method-assign]
+    configure_request_logging(app)
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        started.append((status, headers))
+        return lambda data: None
+
+    body = app.wsgi_app({**EnvironBuilder().get_environ(), **environ}, start_response)
+    return body, started
+
+
+def test_a_stream_is_logged_when_it_ends_with_its_real_duration(app: Flask, log: Path) -> None:
+    @app.get("/")
+    def stream() -> Response:
+        def slowly() -> Iterator[str]:
+            yield "a"
+            time.sleep(0.05)
+            yield "b"
+
+        return Response(slowly())
+
+    body, _status, _headers = run_wsgi_app(app, EnvironBuilder().get_environ())
+    assert next(iter(body)) == b"a"
+    assert not lines_of(log)
+    assert b"".join(body) == b"b"
+    body.close()  # type: ignore[attr-defined]
+    (line,) = lines_of(log)
+    assert line["duration_ms"] >= 50
+    assert (line["bytes"], line["outcome"]) == (2, "complete")
+
+
+def test_a_stream_that_breaks_is_failed(app: Flask, log: Path) -> None:
+    @app.get("/")
+    def stream() -> Response:
+        def breaking() -> Iterator[str]:
+            yield "a"
+            raise RuntimeError("broken stream")
+
+        return Response(breaking())
+
+    with pytest.raises(RuntimeError, match="broken stream"):
+        ask(app, "/")
+    (line,) = lines_of(log)
+    assert (line["status"], line["bytes"], line["outcome"]) == (200, 1, "failed")
+
+
+def test_a_stream_that_breaks_before_anything_was_sent_is_a_500(log: Path) -> None:
+    def breaking(environ: dict[str, Any], start: Start) -> Iterator[bytes]:
+        start("200 OK", [])
+        raise RuntimeError("too early")
+        yield b"never"
+
+    body, _ = serve(breaking, log)
+    with pytest.raises(RuntimeError, match="too early"):
+        list(body)
+    body.close()
+    assert [(line["status"], line["outcome"]) for line in lines_of(log)] == [(500, "failed")]
+
+
+def test_a_client_that_went_away_is_aborted(app: Flask, log: Path) -> None:
+    @app.get("/")
+    def stream() -> Response:
+        return Response(str(n) for n in range(1000))
+
+    body, _status, _headers = run_wsgi_app(app, EnvironBuilder().get_environ())
+    next(iter(body))
+    body.close()  # type: ignore[attr-defined]
+    (line,) = lines_of(log)
+    assert (line["status"], line["outcome"]) == (200, "aborted")
+
+
+def test_a_known_length_that_could_not_be_sent_is_aborted(log: Path) -> None:
+    def whole(environ: dict[str, Any], start: Start) -> list[bytes]:
+        start("200 OK", [("Content-Length", "3")])
+        return [b"abc"]
+
+    body, _ = serve(whole, log)
+    with contextlib.suppress(BrokenPipeError):
+        try:
+            for _chunk in body:
+                raise BrokenPipeError  # the server's send
+        finally:
+            body.close()
+    body, _ = serve(whole, log)
+    next(iter(body))  # a server that counts, and does not ask for more than was declared
+    body.close()
+    assert [line["outcome"] for line in lines_of(log)] == ["aborted", "complete"]
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "304 Not Modified")])
+def test_an_answer_without_a_body_is_complete_even_if_nobody_asks_for_one(
+    log: Path, method: str, status: str
+) -> None:
+    def bodiless(environ: dict[str, Any], start: Start) -> list[bytes]:
+        start(status, [("Content-Length", "3")])
+        return [b"abc"]
+
+    for read in (False, True):
+        body, _ = serve(bodiless, log, REQUEST_METHOD=method)
+        if read:  # as most servers do, and send nothing of it
+            list(body)
+        body.close()
+    assert [(line["bytes"], line["outcome"]) for line in lines_of(log)] == [(0, "complete")] * 2
+
+
+def test_an_exception_that_reaches_the_server_is_a_failed_500(log: Path) -> None:
+    def broken(environ: dict[str, Any], start: Start) -> list[bytes]:
+        if environ["PATH_INFO"] == "/started":
+            start("200 OK", [])
+        raise SystemExit(1)
+
+    for path in ("/", "/started"):
+        with pytest.raises(SystemExit):
+            serve(broken, log, PATH_INFO=path)
+    assert [(line["status"], line["outcome"]) for line in lines_of(log)] == [(500, "failed")] * 2
+
+
+def test_an_answer_that_starts_twice_is_logged_as_the_second(log: Path) -> None:
+    def twice(environ: dict[str, Any], start: Start) -> list[bytes]:
+        start("200 OK", [])
+        try:
+            raise RuntimeError
+        except RuntimeError:
+            start("503 Service Unavailable", [("X-Request-Id", "no")], sys.exc_info())
+        return [b"sorry"]
+
+    body, started = serve(twice, log, HTTP_X_REQUEST_ID="client-id-1")
+    assert list(body) == [b"sorry"]
+    body.close()
+    assert [line["status"] for line in lines_of(log)] == [503]
+    assert started[-1] == ("503 Service Unavailable", [("X-Request-ID", "client-id-1")])
+
+
+def test_bytes_through_write_are_counted(log: Path) -> None:
+    def writing(environ: dict[str, Any], start: Start) -> list[bytes]:
+        start("200 OK", [])(b"12345")
+        return [b"678"]
+
+    body, _ = serve(writing, log)
+    list(body)
+    body.close()
+    assert lines_of(log)[0]["bytes"] == 8
+
+
+def test_the_body_is_closed_and_the_line_is_written_once_whatever_the_server_does(
+    log: Path,
+) -> None:
+    closed = []
+
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"a"])
+
+        def close(self) -> None:
+            closed.append(True)
+            raise RuntimeError("cannot close")
+
+    def application(environ: dict[str, Any], start: Start) -> Body:
+        start("200 OK", [])
+        return Body()
+
+    body, _ = serve(application, log)
+    list(body)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="cannot close"):
+            body.close()
+    assert closed
+    assert len(lines_of(log)) == 1
+
+
+def test_a_file_through_the_servers_file_wrapper_is_sent_and_counted(app: Flask, log: Path) -> None:
+    from flask import send_file
+    from werkzeug.wsgi import FileWrapper
+
+    app.add_url_rule("/", view_func=lambda: send_file(BytesIO(b"x" * 20_000), "text/plain"))
+    answer = ask(app, "/", environ_overrides={"wsgi.file_wrapper": FileWrapper})
+    assert len(answer.data) == 20_000
+    assert [(line["bytes"], line["outcome"]) for line in lines_of(log)] == [(20_000, "complete")]
+
+
+def test_what_is_odd_in_the_environ_costs_the_line_not_the_request(log: Path) -> None:
+    def odd(environ: dict[str, Any], start: Start) -> list[bytes]:
+        environ["PATH_INFO"] = None
+        start("200 OK", [])
+        return [b"fine"]
+
+    body, _ = serve(odd, log)
+    assert list(body) == [b"fine"]
+    body.close()
+    ask(Flask("next"), "/")
+    body, _ = serve(lambda environ, start: [], log)
+    body.close()
+    assert [line.get("dropped") for line in lines_of(log)] == [1, None]
+
+
+# -- ids ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted"),
+    [
+        ("a" * 8, True),
+        ("A.z_0-9" * 9, True),
+        ("a" * 64, True),
+        ("a" * 7, False),
+        ("a" * 65, False),
+        ("a" * 65536, False),
+        ("", False),
+        ("abcdefgh\n", False),
+        ("abc defgh", False),
+        ("abcdefg\x1b[31m", False),
+        ("abcdefgh\x00", False),
+        ("abcdefgh,abcdefgh", False),
+        ("\xe9\xe9\xe9\xe9\xe9\xe9\xe9\xe9", False),
+        ('{"request_id":1}', False),
+    ],
+)
+def test_a_request_id_is_kept_if_it_is_harmless_and_replaced_if_not(
+    app: Flask, log: Path, given: str, accepted: bool
+) -> None:
+    answer = ask(app, "/", environ_overrides={"HTTP_X_REQUEST_ID": given})
+    used = answer.headers["X-Request-ID"]
+    assert (used == given) is accepted
+    assert accepted or re.fullmatch(r"[0-9a-f]{32}", used)
+    assert lines_of(log)[0]["request_id"] == used
+
+
+SPAN = "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    ("header", "continues"),
+    [
+        # https://www.w3.org/TR/trace-context/#traceparent-header
+        (f"00-{VALID_ID}-{SPAN}-01", True),
+        (f"00-{VALID_ID}-{SPAN}-00", True),
+        (f"00-{VALID_ID}-{SPAN}-ff", True),
+        (f" 00-{VALID_ID}-{SPAN}-01\t", True),
+        # a future version, which may be longer
+        (f"01-{VALID_ID}-{SPAN}-01", True),
+        (f"cc-{VALID_ID}-{SPAN}-01", True),
+        (f"cc-{VALID_ID}-{SPAN}-01-what-the-future-will-be-like", True),
+        (f"fe-{VALID_ID}-{SPAN}-01-", True),
+        (f"cc-{VALID_ID}-{SPAN}-01.what-the-future-will-not-be-like", False),
+        (f"cc-{VALID_ID}-{SPAN}-010", False),
+        # version 00 ends after the flags
+        (f"00-{VALID_ID}-{SPAN}-01-what-the-future-will-be-like", False),
+        (f"00-{VALID_ID}-{SPAN}-01-", False),
+        (f"00-{VALID_ID}-{SPAN}-010", False),
+        # the version
+        (f"ff-{VALID_ID}-{SPAN}-01", False),
+        (f"ff-{VALID_ID}-{SPAN}-01-more", False),
+        (f"0-{VALID_ID}-{SPAN}-01", False),
+        (f"000-{VALID_ID}-{SPAN}-01", False),
+        (f".0-{VALID_ID}-{SPAN}-01", False),
+        (f"0.-{VALID_ID}-{SPAN}-01", False),
+        (f"FE-{VALID_ID}-{SPAN}-01", False),
+        # the ids
+        (f"00-{'0' * 32}-{SPAN}-01", False),
+        (f"00-{VALID_ID}-{'0' * 16}-01", False),
+        (f"00-{VALID_ID.upper()}-{SPAN}-01", False),
+        (f"00-{VALID_ID}-{SPAN.upper()}-01", False),
+        (f"00-{VALID_ID[:-1]}-{SPAN}-01", False),
+        (f"00-{VALID_ID}0-{SPAN}-01", False),
+        (f"00-{VALID_ID}-{SPAN[:-1]}-01", False),
+        (f"00-{VALID_ID}-{SPAN}0-01", False),
+        (f"00-{VALID_ID[:-1]}.-{SPAN}-01", False),
+        (f"00-{VALID_ID[:-1]}\u0663-{SPAN}-01", False),
+        # the flags
+        (f"00-{VALID_ID}-{SPAN}-1", False),
+        (f"00-{VALID_ID}-{SPAN}-.0", False),
+        (f"00-{VALID_ID}-{SPAN}-0X", False),
+        (f"00-{VALID_ID}-{SPAN}", False),
+        (f"00-{VALID_ID}-{SPAN}-", False),
+        # two headers, joined by the server
+        (f"00-{VALID_ID}-{SPAN}-01,00-{VALID_ID}-{SPAN}-01", False),
+        (f"cc-{VALID_ID}-{SPAN}-01-x,cc-{VALID_ID}-{SPAN}-01", False),
+        (f"00_{VALID_ID}_{SPAN}_01", False),
+        (f"00-{VALID_ID}-{SPAN}-01\n", False),
+        ("", False),
+        ("-" * 55, False),
+    ],
+)
+def test_a_trace_is_continued_as_w3c_says_and_else_restarted(
+    app: Flask, log: Path, header: str, continues: bool
+) -> None:
+    ask(app, "/", environ_overrides={"HTTP_TRACEPARENT": header})
+    (line,) = lines_of(log)
+    assert (line["trace_id"] == VALID_ID) is continues
+    assert re.fullmatch(r"(?!0{32})[0-9a-f]{32}", line["trace_id"])
+
+
+# -- hostile clients ------------------------------------------------------------------------------
+
+HOSTILE = [
+    '/a\r\n{"level":"INFO","message":"forged"}',
+    "/\x1b[2J\x1b[31mred",
+    "/del\x7fete",
+    "/\x00\x07\x08\x7f\x9b31m",
+    "/\u2028\u2029\x85next",
+    "/\u202etxt.exe\u2066\ufeff",
+    '/"}\n{"',
+    "/\\\\\\n" * 300,
+    "/" + '"' * 5000,
+    "/" + "\x01" * 5000,
+    "/" + "\U0001f600" * 3000,
+    "/" + "a" * 70_000,
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_nothing_a_client_sends_forges_splits_or_bloats_a_line(
+    log: Path, hostile: str, style: str
+) -> None:
+    app = Flask("service")
+    app.config.update(LOG_FILE=str(log), LOG_FORMAT=style)
+    configure_request_logging(app)
+    raw = hostile.encode().decode("latin-1")
+    environ = EnvironBuilder().get_environ() | {
+        "PATH_INFO": raw,
+        "REQUEST_METHOD": raw,
+        "HTTP_USER_AGENT": raw,
+        "REMOTE_ADDR": raw,
+        "HTTP_X_REQUEST_ID": raw,
+        "HTTP_TRACEPARENT": raw,
+    }
+    run_wsgi_app(app, environ, buffered=True)
+    written = log.read_bytes()
+    assert written.count(b"\n") == 1
+    assert written.endswith(b"\n")
+    assert written.decode()[:-1].isprintable()
+    if style == "json":
+        assert len(written) <= 4096
+        line = json.loads(written)
+        assert list(line)[:15] == KEYS
+        assert line.get("truncated", False) is (len(raw) > 1024)
+
+
+def test_no_word_of_a_line_for_people_can_be_made_up_of_two(log: Path) -> None:
+    app = Flask("text")
+    app.config.update(LOG_FILE=str(log), LOG_FORMAT="text")
+    configure_request_logging(app)
+    environ = EnvironBuilder().get_environ() | {
+        "REQUEST_METHOD": "GET / 200",
+        "PATH_INFO": "/a 200 1 ms",
+        "client": "x' 200\nroot",
+    }
+    run_wsgi_app(app, environ, buffered=True)
+    (line,) = log.read_text().splitlines()
+    _clock, method, path, status, *_ = line.split(" ")
+    assert (method, path, status) == ("GET%20/%20200", "/a%20200%201%20ms", "404")
+    assert line.endswith(" client=" + repr("x' 200\\nroot"))
+
+
+def test_bytes_that_are_not_utf8_are_shown_as_such(app: Flask, log: Path) -> None:
+    for agent in ("/\xff\xc3", "/\xc3\xa9", "/\udc80\u20ac"):  # the last is no WSGI string
+        environ = EnvironBuilder().get_environ() | {"HTTP_USER_AGENT": agent}
+        run_wsgi_app(app, environ, buffered=True)
+    shown = ["/\ufffd\ufffd", "/\u00e9", "/\\udc80\\u20ac"]
+    assert [line["user_agent"] for line in lines_of(log)] == shown
+
+
+# -- the log and its reader -----------------------------------------------------------------------
+
+
+def read_lines(fd: int, until: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+    """Read JSON lines from a pipe until there are enough."""
+    data = b""
+    deadline = time.monotonic() + 20
+    lines: list[dict[str, Any]] = []
+    while not until(lines):
+        assert time.monotonic() < deadline, lines[-3:]
+        with contextlib.suppress(BlockingIOError):
+            data += os.read(fd, 1 << 20)
+        *whole, data = data.split(b"\n")
+        lines += [json.loads(line) for line in whole]
+        time.sleep(0.005)
+    return lines
+
+
+def test_a_reader_that_stalls_stalls_nobody_and_every_dropped_line_is_counted(
+    tmp_path: Path,
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    app = Flask("service")
+    app.config["LOG_FILE"] = str(fifo)
+    configure_request_logging(app)
+    app.add_url_rule("/", view_func=lambda: "fine")
+    statuses: list[int] = []
+
+    def ask_often() -> None:
+        statuses.extend(ask(app, "/").status_code for _ in range(150))
+
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    threads = [threading.Thread(target=ask_often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert statuses == [200] * 600  # nobody has read a line
+
+    def counted(lines: list[dict[str, Any]]) -> bool:
+        written = [line for line in lines if line["message"] == "request_completed"]
+        drops: int = sum(line.get("dropped", 0) for line in lines)
+        return len(written) + drops >= 600
+
+    lines = read_lines(reader, counted)  # and without another request
+    os.close(reader)
+    dropped = [line for line in lines if line["message"] == "log_lines_dropped"]
+    assert len(lines) - len(dropped) + sum(line["dropped"] for line in dropped) == 600
+    assert 0 < len(dropped) < 20
+    assert list(dropped[0]) == ["time", "level", "message", "dropped"]
+    assert dropped[0]["level"] == "WARNING"
+
+
+PROGRAM = """
+import os, sys, threading
+{before}
+sys.path.insert(0, {folder!r})
+import request_logging
+from flask import Flask
+app = Flask("service")
+app.config["LOG_FORMAT"] = {style!r}
+request_logging.configure_request_logging(app)
+for number in range({requests}):
+    environ = dict(REQUEST_METHOD="GET", PATH_INFO="/" + str(number), HTTP_HOST="localhost")
+    environ |= dict(SERVER_NAME="localhost", SERVER_PORT="80")
+    environ["wsgi.url_scheme"] = "http"
+    environ["HTTP_USER_AGENT"] = "a" * 900  # so that a pipe is full after some 800 lines
+    body = app(environ, lambda status, headers: None)
+    list(body)
+    body.close()
+print("served", file=sys.stderr, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def program(
+    folder: Path, stdout: Any, requests: int, style: str = "json", before: str = "", **env: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process, which serves so many requests and then waits to be told to end."""
+    source = Path(str(MODULE.__file__)).read_text(encoding="utf-8")
+    (folder / "request_logging.py").write_text(source, encoding="utf-8")
+    text = PROGRAM.format(folder=str(folder), style=style, requests=requests, before=before)
+    process = subprocess.Popen(
+        [sys.executable, "-c", text],
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env={key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ} | env,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == b"served\n"  # although nobody has read a line
+    try:
+        yield process
+    finally:
+        process.communicate(timeout=20)
+
+
+NO_PROC = """
+def elsewhere(path, *args, open=os.open):
+    if str(path).startswith("/proc"):
+        raise PermissionError
+    return open(path, *args)
+os.open = elsewhere
+"""
+WRAPPED = """
+import io
+sys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding="utf-8")
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "before"),
+    [("pipe", ""), ("pipe", NO_PROC), ("pipe", WRAPPED), ("socket", "")],
+    ids=["pipe", "pipe-without-proc", "pipe-wrapped-anew", "socket"],
+)
+def test_whatever_standard_output_is_nobody_waits_for_its_reader(
+    tmp_path: Path, kind: str, before: str
+) -> None:
+    if kind == "pipe":
+        reader, writer = os.pipe()
+    else:  # what systemd gives to a service
+        reader, writer = (end.detach() for end in socket.socketpair())
+    with program(tmp_path, writer, 1200, before=before):
+        os.close(writer)
+        os.set_blocking(reader, False)
+
+        def counted(lines: list[dict[str, Any]]) -> bool:
+            drops: int = sum(line.get("dropped", 0) for line in lines)
+            return drops > 0 and len([line for line in lines if "path" in line]) + drops == 1200
+
+        read_lines(reader, counted)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+def test_a_count_that_waits_is_written_when_the_process_ends(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    never_retry = "import time; time.sleep = lambda seconds: threading.Event().wait()"
+    with program(tmp_path, writer, 1200, before=never_retry):
+        os.close(writer)
+        lines = [json.loads(line) for line in os.read(reader, 1 << 20).splitlines()]
+    with open(reader, "rb") as rest:
+        lines += [json.loads(line) for line in rest]
+    assert (
+        sum("path" in line for line in lines) + sum(line.get("dropped", 0) for line in lines)
+        == 1200
+    )
+    assert lines[-1]["message"] == "log_lines_dropped"
+
+
+@pytest.mark.parametrize(("env", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_lines_for_people_are_coloured_on_a_terminal(
+    tmp_path: Path, env: dict[str, str], coloured: bool
+) -> None:
+    pty = pytest.importorskip("pty")
+    reader, writer = pty.openpty()
+    with program(tmp_path, writer, 1, style="text", **env):
+        written = os.read(reader, 4096)
+    os.close(writer)
+    os.close(reader)
+    assert written.count(b"\n") == 1
+    assert (b"\x1b[33m404\x1b[0m" in written) is coloured
+    assert (b" 404 " in written) is not coloured
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_fails_no_request(capfd: pytest.CaptureFixture[str]) -> None:
+    app = Flask("service")
+    app.config["LOG_FILE"] = "/dev/full"
+    configure_request_logging(app)
+    app.add_url_rule("/", view_func=lambda: "fine")
+    assert ask(app, "/").data == b"fine"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_disk_that_fills_within_a_line_spoils_no_other_line(app: Flask, log: Path) -> None:
+    resource = pytest.importorskip("resource")
+    ask(app, "/before")
+    room, (soft, hard) = log.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room + 100, hard))
+    try:
+        ask(app, "/torn")
+        ask(app, "/lost")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    ask(app, "/after")
+    first, torn, *rest = log.read_bytes().splitlines()
+    assert json.loads(first)["path"] == "/before"
+    assert len(torn) == 100
+    assert [(line.get("path"), line.get("dropped")) for line in map(json.loads, rest)] == [
+        (None, 2),
+        ("/after", None),
+    ]
+
+
+def test_a_closed_standard_output_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Flask("service")
+    configure_request_logging(app)
+    app.add_url_rule("/", view_func=lambda: "fine")
+    monkeypatch.setattr(sys, "stdout", None)
+    assert ask(app, "/").data == b"fine"
+
+
+def test_what_is_opened_in_place_of_standard_output_gets_no_line(tmp_path: Path) -> None:
+    source = Path(str(MODULE.__file__)).read_text(encoding="utf-8")
+    (tmp_path / "request_logging.py").write_text(source, encoding="utf-8")
+    script = (
+        "from flask import Flask; from request_logging import configure_request_logging\n"
+        "others = open('others', 'w'); assert others.fileno() == 1\n"
+        "app = Flask('service'); configure_request_logging(app)\n"
+        "assert app.test_client().open('/', buffered=True).status_code == 404\n"
+    )
+    command = ["sh", "-c", '"$0" -c "$1" >&-', sys.executable, script]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=20)
+    assert (tmp_path / "others").read_bytes() == b""
+
+
+def test_a_replaced_standard_output_gets_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    app = Flask("service")
+    configure_request_logging(app)
+    ask(app, "/once")
+    printed = [line for line in capsys.readouterr().out.splitlines() if "/once" in line]
+    assert len(printed) == 1
+    assert json.loads(printed[0])["status"] == 404
+
+
+def test_a_rotated_file_is_opened_anew(
+    app: Flask, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    ask(app, "/before")
+    log.rename(log.with_suffix(".1"))
+    ask(app, "/same-second")
+    clock[0] += 1
+    ask(app, "/after")
+    assert [line["path"] for line in lines_of(log.with_suffix(".1"))] == ["/before", "/same-second"]
+    assert [line["path"] for line in lines_of(log)] == ["/after"]
+
+
+def test_lines_of_many_threads_are_whole(app: Flask, log: Path) -> None:
+    def ask_often() -> None:
+        for _ in range(50):
+            ask(app, "/", headers={"User-Agent": "a" * 900})
+
+    threads = [threading.Thread(target=ask_often) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({line["request_id"] for line in lines_of(log)}) == 400
+
+
+# -- what a security person looks for -------------------------------------------------------------
+
+
+def test_refusals_are_also_written_to_the_security_log(tmp_path: Path) -> None:
+    app = Flask("service")
+    files = {"LOG_FILE": tmp_path / "log", "SECURITY_LOG_FILE": tmp_path / "security.log"}
+    app.config.update({key: str(path) for key, path in files.items()})
+    app.config["TRUSTED_HOSTS"] = ["localhost"]
+    configure_request_logging(app)
+
+    @app.get("/<int:status>")
+    def answer(status: int) -> Any:
+        return "", status
+
+    @app.get("/agent")
+    def agent() -> Any:
+        request.environ["security_event"] = {"event": "user_agent_blocked", "reason": "a\nb"}
+        return "", 403
+
+    for status in (200, 400, 401, 403, 404, 413, 429, 500):
+        ask(app, f"/{status}")
+    ask(app, "/agent")
+    with contextlib.suppress(Exception):  # who answers a wrong host, and how, is not ours
+        ask(app, "/200", base_url="http://evil.example/")
+    lines = lines_of(files["SECURITY_LOG_FILE"])
+    told = [(line["status"], line["event"]) for line in lines]
+    assert told[:5] == [
+        (401, "authn_failed"),
+        (403, "authz_denied"),
+        (413, "body_refused"),
+        (429, "rate_limited"),
+        (403, "user_agent_blocked"),
+    ]
+    assert lines[4]["reason"] == "a\\nb"
+    assert [line for line in lines if set(KEYS) - set(line)] == []
+    assert len(lines_of(files["LOG_FILE"])) == 10
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_one_file_for_both_logs_gets_each_line_once(log: Path, style: str) -> None:
+    app = Flask("service")
+    app.config.update(LOG_FILE=str(log), SECURITY_LOG_FILE=str(log), LOG_FORMAT=style)
+    configure_request_logging(app)
+    app.add_url_rule("/<int:status>", view_func=lambda status: ("", status))
+    ask(app, "/200")
+    ask(app, "/403")
+    fine, refused = log.read_text().splitlines()
+    assert "authz_denied" not in fine
+    assert "authz_denied" in refused
+
+
+def test_an_event_of_any_size_stays_one_line(tmp_path: Path) -> None:
+    app = Flask("service")
+    app.config.update(LOG_FILE=str(tmp_path / "log"), SECURITY_LOG_FILE=str(tmp_path / "security"))
+    configure_request_logging(app)
+
+    @app.get("/")
+    def view() -> Any:
+        request.environ["security_event"] = {f"member-{n}": "x" * n for n in range(500)}
+        return "", 403
+
+    assert ask(app, "/").status_code == 403
+    assert len(lines_of(tmp_path / "security")) == 1
+
+
+def test_a_refused_host_is_told_from_other_400s(tmp_path: Path) -> None:
+    app = Flask("service")
+    app.config.update(LOG_FILE=str(tmp_path / "log"), SECURITY_LOG_FILE=str(tmp_path / "security"))
+    app.config["TRUSTED_HOSTS"] = "localhost,.example.com"
+    app.wsgi_app = lambda environ, start: (start("400 Bad Request", []), [b""])[1]  # type: ignore[method-assign,assignment]
+    configure_request_logging(app)
+    for host in ("localhost", "a.example.com", "evil.example"):
+        ask(app, "/", base_url=f"http://{host}/")
+    assert [line["event"] for line in lines_of(tmp_path / "security")] == ["host_refused"]
+
+
+# -- the records of other loggers -----------------------------------------------------------------
+
+
+@no_handlers()
+def test_records_are_lines_where_nobody_else_handles_them(log: Path) -> None:
+    app = Flask("records")
+    app.config["LOG_FILE"] = str(log)
+    configure_request_logging(app)
+
+    @app.get("/")
+    def view() -> str:
+        app.logger.info("from the application")
+        logging.getLogger("a.library").warning("broken\nline \x1b[31m\u202e %s", "argument")
+        logging.getLogger("a.library").debug("not at this level")
+        try:
+            raise ValueError("inner" * 2000)
+        except ValueError:
+            logging.getLogger("a.library").exception("caught", extra={"request_id": "its-own"})
+        return ""
+
+    ask(app, "/", headers={"X-Request-ID": "client-id-1"})
+    logging.getLogger("a.library").error("outside a request")
+    written = log.read_bytes()
+    assert max(map(len, written.splitlines(keepends=True))) <= 4096
+    first, second, third, own, outside = lines_of(log)
+    assert first["message"] == "from the application"
+    assert (first["level"], first["logger"]) == ("INFO", "records")
+    assert second["message"] == "broken\nline \\u202e argument"
+    assert [line["request_id"] for line in (first, second, third, own)] == [
+        "client-id-1",
+        "client-id-1",
+        "its-own",
+        "client-id-1",
+    ]
+    assert first["trace_id"] == own["trace_id"]
+    assert third["exception"].startswith("Traceback")
+    assert third["exception"].endswith("innerinner")
+    assert third["truncated"] is True
+    assert outside["request_id"] is None
+
+
+@no_handlers()
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_a_record_is_written_whatever_its_extras_and_its_exception(log: Path, style: str) -> None:
+    class Unspeakable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    app = Flask("odd")
+    app.config.update(LOG_FILE=str(log), LOG_FORMAT=style)
+    configure_request_logging(app)
+    for odd in (b"bytes", 10**30, ["list"], "\ud800"):
+        logging.getLogger("a.library").warning("odd", extra={"request_id": odd})
+    try:
+        raise Unspeakable
+    except Unspeakable:
+        logging.getLogger("a.library").exception("caught")
+    logging.getLogger("a.library").warning("%s", "x" * 10_000_000)
+    written = log.read_text()
+    assert written.count("odd") == 4
+    assert "Unspeakable" in written
+    assert len(written) < 40_000
+
+
+@no_handlers()
+def test_no_record_carries_the_id_of_a_request_that_is_over(app: Flask, log: Path) -> None:
+    configured = Flask("over")
+    configured.config["LOG_FILE"] = str(log)
+    configure_request_logging(configured)
+    configured.add_url_rule("/", view_func=lambda: Response(iter(["a", "b"])))
+
+    def interleaved() -> None:
+        first, second = (
+            run_wsgi_app(configured, EnvironBuilder().get_environ())[0] for _ in range(2)
+        )
+        first.close()  # type: ignore[attr-defined]
+        second.close()  # type: ignore[attr-defined]
+        logging.getLogger("a.library").warning("outside")
+
+    contextvars.Context().run(interleaved)
+    assert lines_of(log)[-1]["message"] == "outside"
+    assert lines_of(log)[-1]["request_id"] is None
+
+
+@no_handlers()
+def test_an_unhandled_exception_is_logged_once_and_with_its_id(
+    log: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    app = Flask("unhandled")
+    assert default_handler in app.logger.handlers  # somebody has used it before
+    app.config["LOG_FILE"] = str(log)
+    configure_request_logging(app)
+    app.add_url_rule("/", view_func=lambda: str(1 / 0))
+    ask(app, "/", headers={"X-Request-ID": "client-id-1"})
+    record, line = lines_of(log)
+    assert record["level"] == "ERROR"
+    assert "ZeroDivisionError" in record["exception"]
+    assert record["request_id"] == line["request_id"] == "client-id-1"
+    assert capfd.readouterr() == ("", "")
+
+
+@no_handlers()
+def test_handlers_of_the_host_application_stay_the_only_ones(log: Path) -> None:
+    records: list[str] = []
+
+    class Theirs(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(self.format(record))
+
+    theirs = Theirs()
+    theirs.setFormatter(logging.Formatter("%(request_id)s %(message)s"))
+    logging.root.addHandler(theirs)
+    app = Flask("theirs")
+    app.config["LOG_FILE"] = str(log)
+    configure_request_logging(app)
+    later = Theirs()
+    later.setFormatter(theirs.formatter)
+    logging.root.handlers.insert(0, later)  # before the first request
+
+    @app.get("/")
+    def view() -> str:
+        app.logger.warning("careful", extra={"trace_id": "its-own"})
+        return ""
+
+    ask(app, "/", headers={"X-Request-ID": "client-id-1"})
+    assert logging.root.handlers == [later, theirs]
+    assert records == ["client-id-1 careful"] * 2
+    assert len(lines_of(log)) == 1
+
+
+@no_handlers()
+def test_two_applications_in_one_process_log_apart(tmp_path: Path) -> None:
+    def view() -> str:
+        logging.getLogger("a.library").warning("hello")
+        return ""
+
+    apps = []
+    for name in ("one", "two"):
+        app = Flask(name)
+        app.config["LOG_FILE"] = str(tmp_path / name)
+        configure_request_logging(app)
+        app.add_url_rule("/", view_func=view)
+        apps.append(app)
+    for app in apps:
+        ask(app, f"/?{app.name}")
+    for name in ("one", "two"):
+        hello, line = lines_of(tmp_path / name)
+        assert hello["request_id"] == line["request_id"]
+
+
+@no_handlers()
+def test_the_development_servers_own_access_line_is_left_out(app: Flask, log: Path) -> None:
+    logger = logging.getLogger("werkzeug")
+    configured = Flask("dev")
+    configured.config["LOG_FILE"] = str(log)
+    configure_request_logging(configured)
+    logger.error('127.0.0.1 - - [now] "%s" %s %s', "GET / HTTP/1.1", "200", "-")
+    logger.error(" * Running on http://127.0.0.1:5000")
+    assert [line["message"] for line in lines_of(log)] == [" * Running on http://127.0.0.1:5000"]
+
+
+@no_handlers()
+def test_lines_for_people_are_lines_too(log: Path) -> None:
+    app = Flask("text")
+    app.config.update(LOG_FILE=str(log), LOG_FORMAT="text")
+    configure_request_logging(app)
+
+    @app.get("/with space")
+    def view() -> str:
+        g.client = "a b"
+        try:
+            raise ValueError("inner")
+        except ValueError:
+            app.logger.exception("first\nsecond")
+        return ""
+
+    ask(app, "/with space", headers={"X-Request-ID": "client-id-1"})
+    *record, line = log.read_text().splitlines()
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d\.\d{3} GET /with%20space 200 \d+\.\d+ ms 0 B client-id-1 client='a b'",
+        line,
+    )
+    assert re.match(r"\d\d:\d\d:\d\d\.\d{3} ERROR text: first$", record[0])
+    assert all(part.startswith("    ") for part in record[1:])
+    assert record[-1] == "    ValueError: inner"
+
+
+# -- configuration --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "remedy"),
+    [
+        ("LOG_FORMAT", "yaml", "json, text"),
+        ("LOG_LEVEL", "LOUD", "WARNING"),
+        ("LOG_FILE", 3, "write - or"),
+        ("LOG_FILE", "/no/such/folder/log", "existing folder"),
+        ("SECURITY_LOG_FILE", "/no/such/folder/log", "existing folder"),
+    ],
+)
+def test_a_wrong_key_is_refused_with_its_remedy(key: str, value: object, remedy: str) -> None:
+    app = Flask("service")
+    app.config[key] = value
+    with pytest.raises(ValueError, match=f"{key}: .*{re.escape(str(value))}.*{remedy}"):
+        configure_request_logging(app)
+
+
+def test_the_file_needs_no_other_file_of_the_service() -> None:
+    tree = ast.parse(Path(str(MODULE.__file__)).read_text(encoding="utf-8"))
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported - sys.stdlib_module_names == {"flask", "orjson", "werkzeug", "_typeshed"}
+
+
+def test_beside_the_standard_librarys_logging_it_says_how_to_be_named(tmp_path: Path) -> None:
+    source = Path(str(MODULE.__file__)).read_text(encoding="utf-8")
+    for name, expected in (("logging.py", "request_logging.py"), ("request_logging.py", "")):
+        folder = tmp_path / name.removesuffix(".py")
+        folder.mkdir()
+        (folder / name).write_text(source, encoding="utf-8")
+        result = subprocess.run(
+            [sys.executable, "-c", f"import {name.removesuffix('.py')}"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert expected in result.stderr
+        assert (result.returncode == 0) is (expected == "")

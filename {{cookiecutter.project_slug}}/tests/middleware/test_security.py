@@ -1,0 +1,401 @@
+"""What app/middleware/security.py promises. Copy both files to take it elsewhere."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask, Response, abort, redirect, render_template_string, request, session
+from jinja2 import DictLoader
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+# the one line to change in another package
+from app.middleware.security import configure_security_headers, content_security_policy
+
+ON_EVERY_ANSWER = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "X-Permitted-Cross-Domain-Policies": "none",
+    "X-XSS-Protection": "0",
+    "Cache-Control": "no-store",
+}
+API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+HTTPS = "https://localhost"
+
+
+def service(**config: Any) -> Flask:
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY="a key for tests", **config)
+    configure_security_headers(app)
+    return app
+
+
+def template(text: str) -> str:
+    """A Jinja template without braces in this file, which is one part of a template itself."""
+    return (
+        text.replace("[%", "{" + "%")
+        .replace("[[", "{" * 2)
+        .replace("%]", "%}")
+        .replace("]]", "}" * 2)
+    )
+
+
+def policy_of(response: Any) -> dict[str, str]:
+    parts = response.headers["Content-Security-Policy"].split("; ")
+    return {name: value for name, _, value in (part.partition(" ") for part in parts)}
+
+
+@pytest.mark.parametrize("path", ["/json", "/missing", "/forbidden", "/breaks", "/moved", "/empty"])
+def test_every_answer_carries_every_header(path: str) -> None:
+    app = service()
+    app.add_url_rule("/json", "json", lambda: {"a": 1})
+    app.add_url_rule("/forbidden", "forbidden", lambda: abort(403))
+    app.add_url_rule("/breaks", "breaks", lambda: str(1 // 0))
+    app.add_url_rule("/moved", "moved", lambda: redirect("/json"))
+    app.add_url_rule("/empty", "empty", lambda: ("", 204))
+    for method in ("GET", "HEAD", "OPTIONS", "POST"):
+        answer = app.test_client().open(path, method=method)
+        assert ON_EVERY_ANSWER.items() <= dict(answer.headers).items()
+        assert "camera=()" in answer.headers["Permissions-Policy"]
+        assert policy_of(answer)["default-src"] == "'none'"
+
+
+def test_an_after_request_function_that_raises_takes_no_header_away() -> None:
+    app = service()
+    app.add_url_rule("/", "index", lambda: "fine")
+
+    @app.after_request
+    def somebody_elses(response: Response) -> Response:
+        raise RuntimeError("a bug")
+
+    answer = app.test_client().get("/")
+    assert answer.status_code == 500
+    assert ON_EVERY_ANSWER.items() <= dict(answer.headers).items()
+
+
+def test_no_header_is_sent_twice() -> None:
+    app = service()
+    app.add_url_rule("/", "index", lambda: ("", {"X-Frame-Options": "DENY", "Server": "x"}))
+    names = [name.lower() for name, _ in app.test_client().get("/").headers]
+    assert len(names) == len(set(names))
+
+
+def test_a_view_keeps_the_header_that_it_sets_whatever_its_case() -> None:
+    app = service()
+    own = {
+        "x-frame-options": "SAMEORIGIN",
+        "cache-control": "public, max-age=60",
+        "CONTENT-SECURITY-POLICY": "sandbox",
+    }
+    app.add_url_rule("/", "index", lambda: ("", own))
+    headers = app.test_client().get("/").headers
+    assert headers.getlist("X-Frame-Options") == ["SAMEORIGIN"]
+    assert headers.getlist("Cache-Control") == ["public, max-age=60"]
+    assert headers.getlist("Content-Security-Policy") == ["sandbox"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_view_drops_a_header_by_setting_it_to_nothing() -> None:
+    app = service()
+    app.add_url_rule("/", "index", lambda: ("", {"X-Frame-Options": "", "X-Own": ""}))
+    headers = app.test_client().get("/").headers
+    assert "X-Frame-Options" not in headers
+    assert headers["X-Own"] == ""  # not ours to drop
+
+
+def test_what_a_view_says_on_caching_stands() -> None:
+    app = service()
+    app.add_url_rule("/", "index", lambda: ("", {"Expires": "Thu, 01 Jan 2026 00:00:00 GMT"}))
+    assert "Cache-Control" not in app.test_client().get("/").headers
+
+
+def test_the_application_does_not_tell_what_it_runs_on() -> None:
+    app = service()
+    app.add_url_rule("/", "index", lambda: ("", {"Server": "a/1", "x-powered-by": "b/2"}))
+    headers = app.test_client().get("/").headers
+    assert "Server" not in headers and "X-Powered-By" not in headers
+
+
+def test_granian_which_would_sign_the_answer_finds_that_place_taken() -> None:
+    environ = {"SERVER_SOFTWARE": "Granian"}
+    headers = service().test_client().get("/", environ_overrides=environ).headers
+    assert headers.getlist("Server") == [""]
+
+
+def test_strict_transport_security_goes_out_over_https_only() -> None:
+    app = service()
+    client = app.test_client()
+    assert "Strict-Transport-Security" not in client.get("/").headers
+    secure = client.get("/", base_url=HTTPS).headers["Strict-Transport-Security"]
+    assert secure == "max-age=31536000; includeSubDomains"
+
+
+def test_a_trusted_proxy_that_ends_tls_counts_as_https() -> None:
+    app = Flask(__name__)
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)  # type: ignore[method-assign]
+    configure_security_headers(app)  # around ProxyFix, and so before it has spoken
+    headers = app.test_client().get("/", headers={"X-Forwarded-Proto": "https"}).headers
+    assert "Strict-Transport-Security" in headers
+
+
+def test_a_page_runs_scripts_with_the_nonce_of_its_header() -> None:
+    app = service()
+
+    @app.get("/")
+    def page() -> str:
+        return render_template_string(template("<script nonce=[[ csp_nonce() ]]></script>") * 2)
+
+    first, second = app.test_client().get("/"), app.test_client().get("/")
+    nonces = set(re.findall("nonce=([A-Za-z0-9_-]{22})>", first.text))
+    assert len(nonces) == 1
+    assert policy_of(first)["script-src"] == f"'nonce-{nonces.pop()}'"
+    assert policy_of(first) != policy_of(second)
+
+
+def test_a_macro_without_context_has_the_nonce_too() -> None:
+    app = service()
+    macro = template("[% macro script() %]<script nonce=[[ csp_nonce() ]]>[% endmacro %]")
+    app.jinja_loader = DictLoader({"macros.html": macro})
+    page = template("[% from 'macros.html' import script %][[ script() ]]")
+    with app.test_request_context():
+        assert re.fullmatch("<script nonce=[A-Za-z0-9_-]{22}>", render_template_string(page))
+
+
+def test_a_page_has_the_page_policy_and_json_the_stricter_one() -> None:
+    app = service()
+    app.add_url_rule("/page", "page", lambda: "<p>")
+    app.add_url_rule("/xhtml", "xhtml", lambda: Response("", mimetype="application/xhtml+xml"))
+    app.add_url_rule("/json", "json", lambda: {"a": 1})
+    app.add_url_rule("/svg", "svg", lambda: Response("", mimetype="image/svg+xml"))
+    client = app.test_client()
+    assert client.get("/json").headers["Content-Security-Policy"] == API_POLICY
+    assert client.get("/svg").headers["Content-Security-Policy"] == API_POLICY
+    for path in ("/page", "/xhtml"):
+        policy = policy_of(client.get(path))
+        assert policy.pop("script-src").startswith("'nonce-")
+        assert policy == {
+            "default-src": "'none'",
+            "style-src": "'self'",
+            "img-src": "'self'",
+            "font-src": "'self'",
+            "connect-src": "'self'",
+            "object-src": "'none'",
+            "base-uri": "'none'",
+            "form-action": "'self'",
+            "frame-ancestors": "'none'",
+        }
+        assert "upgrade-insecure-requests" in policy_of(client.get(path, base_url=HTTPS))
+
+
+def test_a_304_leaves_a_stored_page_its_policy_and_nonce() -> None:
+    app = service()
+
+    @app.get("/")
+    def page() -> Response:
+        response = Response("<p>")
+        response.set_etag("1")
+        response.cache_control.no_cache = True
+        response.make_conditional(request)
+        return response
+
+    client = app.test_client()
+    again = {"If-None-Match": '"1"', "Accept": "text/html,*/*;q=0.8"}
+    assert client.get("/", headers=again).status_code == 304
+    assert "Content-Security-Policy" not in client.get("/", headers=again).headers
+    assert client.get("/", headers=again).headers["X-Frame-Options"] == "DENY"
+    from_a_script = client.get("/", headers={**again, "Accept": "*/*"}).headers
+    assert from_a_script["Content-Security-Policy"] == API_POLICY
+
+
+def test_one_view_changes_a_part_of_the_page_policy() -> None:
+    app = service()
+
+    @app.get("/map/<int:zoom>")
+    @content_security_policy(style_src="'self' 'nonce'", form_action=None)
+    def map_page(zoom: int) -> str:
+        return render_template_string(template("<style nonce=[[ csp_nonce() ]]>")) + str(zoom)
+
+    app.add_url_rule("/", "index", lambda: "<p>")
+    client = app.test_client()
+    answer = client.get("/map/3")
+    nonce = answer.text.removeprefix("<style nonce=").partition(">")[0]
+    assert policy_of(answer)["style-src"] == f"'self' 'nonce-{nonce}'"
+    assert policy_of(answer)["script-src"] == f"'nonce-{nonce}'"
+    assert "form-action" not in policy_of(answer)
+    assert policy_of(client.get("/"))["style-src"] == "'self'"
+
+
+def test_a_changed_policy_holds_whatever_the_view_answers_with() -> None:
+    app = service()
+
+    @app.get("/")
+    @content_security_policy(style_src="'unsafe-inline'", upgrade_insecure_requests=None)
+    def picture() -> Response:
+        return Response("<svg/>", mimetype="image/svg+xml")
+
+    policy = policy_of(app.test_client().get("/", base_url=HTTPS))
+    assert policy["style-src"] == "'unsafe-inline'"
+    assert "upgrade-insecure-requests" not in policy
+
+
+def test_a_page_that_shows_another_hosts_pictures_is_not_blocked_by_the_embedder_policy() -> None:
+    app = service()
+    relaxed = content_security_policy(img_src="'self' data: https://tiles.example.com")
+    local = content_security_policy(img_src="'self' data:", frame_ancestors="https://a.example")
+    app.add_url_rule("/relaxed", "relaxed", relaxed(lambda: "<img>"))
+    app.add_url_rule("/local", "local", local(lambda: "<img>"))
+    client = app.test_client()
+    assert "Cross-Origin-Embedder-Policy" not in client.get("/relaxed").headers
+    assert client.get("/local").headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+
+
+def test_the_defaults_are_changed_and_dropped_by_configuration() -> None:
+    app = service(
+        SECURITY_HEADERS={"x-frame-options": "SAMEORIGIN", "Referrer-Policy": None, "NEL": "{}"},
+        SECURITY_CSP_PAGE="default-src 'self'; script-src 'self' 'nonce'",
+        SECURITY_CSP_API="",
+    )
+    app.add_url_rule("/page", "page", lambda: "<p>")
+    app.add_url_rule("/json", "json", lambda: {"a": 1})
+    headers = app.test_client().get("/json").headers
+    assert headers.getlist("X-Frame-Options") == ["SAMEORIGIN"]
+    assert headers["NEL"] == "{}"
+    assert "Referrer-Policy" not in headers
+    assert "Content-Security-Policy" not in headers
+    policy = app.test_client().get("/page").headers["Content-Security-Policy"]
+    assert re.fullmatch("default-src 'self'; script-src 'self' 'nonce-.{22}'", policy)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("SECURITY_HEADERS", "X-Frame-Options: DENY", "is not a mapping"),
+        ("SECURITY_HEADERS", ["X-Frame-Options"], "is not a mapping"),
+        ("SECURITY_HEADERS", {"X-Frame-Options": "DENY\r\nSet-Cookie: a=b"}, "one line of ASCII"),
+        ("SECURITY_HEADERS", {"X-Frame-Options": "D\u00c9NY"}, "one line of ASCII"),
+        ("SECURITY_HEADERS", {"X-Frame-Options": True}, "is not text"),
+        ("SECURITY_HEADERS", {"X Frame": "DENY"}, "is no header name"),
+        ("SECURITY_HEADERS", {3: "DENY"}, "is no header name"),
+        ("SECURITY_HEADERS", {"X-Frame-Option": None}, "did you mean X-Frame-Options?"),
+        ("SECURITY_HEADERS", {"content-security-policy": "x"}, "SECURITY_CSP_PAGE"),
+        ("SECURITY_HEADERS", {"Access-Control-Allow-Origin": "*"}, "set CORS_ORIGINS"),
+        ("SECURITY_HEADERS", {"access-control-allow-credentials": "true"}, "set CORS_ORIGINS"),
+        ("SECURITY_HEADERS", {"Vary": "Cookie"}, "set it in the view"),
+        ("SECURITY_HEADERS", {"Content-Length": "0"}, "set it in the view"),
+        ("SECURITY_HEADERS", {"transfer-encoding": "chunked"}, "set it in the view"),
+        ("SECURITY_HEADERS", {"Set-Cookie": "a=b"}, "set it in the view"),
+        ("SECURITY_CSP_PAGE", ["default-src"], "is not text"),
+        ("SECURITY_CSP_PAGE", "script-scr 'self'", "did you mean script-src?"),
+        ("SECURITY_CSP_PAGE", "script-src self", "'self' in quotes"),
+        ("SECURITY_CSP_PAGE", "script-src 'nonce-abc'", "a nonce serves once"),
+        ("SECURITY_CSP_PAGE", "img-src 'self'; img-src *", "only the first img-src"),
+        ("SECURITY_CSP_API", "default-src 'none'\nx", "one line of ASCII"),
+        ("SECURITY_CSP_API", "default-src 'none', sandbox", "one line of ASCII"),
+    ],
+)
+def test_a_wrong_setting_is_refused_at_start_and_says_what_to_write(
+    key: str, value: object, says: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)) as error:
+        service(**{key: value})
+    assert str(error.value).startswith(key)
+
+
+@pytest.mark.parametrize("wrong", [{"img": "*"}, {"img_src": "self"}, {"img_src": "*; x"}])
+def test_a_wrong_policy_of_a_view_is_refused_at_import(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="@content_security_policy"):
+        content_security_policy(**wrong)
+
+
+def test_the_session_cookie_is_bound_to_the_host_and_to_https() -> None:
+    app = service()
+
+    @app.get("/")
+    def count() -> str:
+        session["seen"] = session.get("seen", 0) + 1
+        return str(session["seen"])
+
+    client = app.test_client()
+    cookie = client.get("/", base_url=HTTPS).headers["Set-Cookie"]
+    assert cookie.startswith("__Host-session=")
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
+    assert "Domain" not in cookie
+    assert client.get("/", base_url=HTTPS).text == "2"
+
+
+@pytest.mark.parametrize(
+    "config", [{"SESSION_COOKIE_DOMAIN": "example.com"}, {"SESSION_COOKIE_PATH": "/app"}]
+)
+def test_a_session_cookie_with_a_domain_or_path_has_the_prefix_that_allows_it(
+    config: dict[str, str],
+) -> None:
+    app = service(**config, SESSION_COOKIE_SAMESITE="Strict")
+    assert app.config["SESSION_COOKIE_NAME"] == "__Secure-session"
+    assert app.config["SESSION_COOKIE_SECURE"] is True
+    assert app.config["SESSION_COOKIE_SAMESITE"] == "Strict"
+
+
+def test_a_service_that_named_its_session_cookie_keeps_its_settings() -> None:
+    app = service(SESSION_COOKIE_NAME="sid", SESSION_COOKIE_SECURE=False)
+    assert app.config["SESSION_COOKIE_NAME"] == "sid"
+    assert app.config["SESSION_COOKIE_SECURE"] is False
+
+
+def test_two_applications_in_one_process_never_see_each_other() -> None:
+    strict, relaxed = service(), service(SECURITY_HEADERS={"X-Frame-Options": "SAMEORIGIN"})
+    assert strict.test_client().get("/").headers["X-Frame-Options"] == "DENY"
+    assert relaxed.test_client().get("/").headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert strict.test_client().get("/").headers["X-Frame-Options"] == "DENY"
+
+
+USES: dict[str, Callable[[], object]] = {
+    "nothing": lambda: None,
+    "get": lambda: session.get("a"),
+    "in": lambda: "a" in session,
+    "len": lambda: len(session),
+    "set": lambda: session.__setitem__("a", 1),
+    "pop": lambda: session.pop("a", None),
+    "clear": lambda: session.clear(),
+    "permanent": lambda: setattr(session, "permanent", True),
+    "modified": lambda: setattr(session, "modified", True),
+}
+
+
+def using_sessions(app: Flask) -> Flask:
+    for name, use in USES.items():
+
+        def view(use: Callable[[], object] = use) -> str:
+            use()
+            return "used"
+
+        app.add_url_rule(f"/{name}", name, view)
+    return app
+
+
+@pytest.mark.parametrize("cookie", ["none", "foreign"])
+def test_sessions_answer_as_flasks_own(cookie: str) -> None:
+    chosen = {"SESSION_COOKIE_NAME": "mine"}
+    ours = using_sessions(service(**chosen))
+    flasks = Flask("flasks")
+    flasks.config.update(SECRET_KEY="a key for tests", **chosen)
+    using_sessions(flasks)
+    for first, second in itertools.product(USES, repeat=2):
+        clients = (ours.test_client(), flasks.test_client())
+        for path in (first, second, "get"):
+            seen = []
+            for client in clients:
+                if cookie == "foreign":
+                    client.set_cookie("other", "1")
+                headers = client.get(f"/{path}").headers
+                set_cookie = re.sub(
+                    r"\.[^;]*|expires=[^;]*", "", headers.get("Set-Cookie", ""), flags=re.I
+                )
+                seen.append((set_cookie, headers.get("Vary")))
+            assert seen[0] == seen[1], (first, second, path)

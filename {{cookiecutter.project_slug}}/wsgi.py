@@ -1,0 +1,12 @@
+"""What the server loads: `gunicorn wsgi:app`. Production unless APP_CONFIG says otherwise."""
+
+from __future__ import annotations
+
+import os
+
+from dotenv import load_dotenv
+
+from app import create_app
+
+load_dotenv()
+app = create_app(os.environ.get("APP_CONFIG") or "production")
