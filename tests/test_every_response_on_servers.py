@@ -1,0 +1,122 @@
+"""The service's own test_every_response.py, asked over the wire of four production servers."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.servers import SERVICE, Server, granian, gunicorn, waitress
+
+
+def load_matrix() -> ModuleType:
+    """The service's test file as a module, leaving no trace of its package `app` behind."""
+    path = SERVICE / "tests" / "test_every_response.py"
+    spec = importlib.util.spec_from_file_location("every_response", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    before = set(sys.modules)
+    sys.modules["every_response"] = module  # its dataclasses look themselves up
+    sys.path.insert(0, str(SERVICE))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(SERVICE))
+        for name in set(sys.modules) - before:
+            if name.partition(".")[0] == "app":
+                del sys.modules[name]
+    return module
+
+
+matrix: Any = load_matrix()
+WSGI = """
+from app import create_app
+from tests.test_every_response import add_routes
+
+app = add_routes(create_app("production"))
+"""
+SERVERS: dict[str, tuple[Callable[..., Any], list[str]]] = {
+    "gunicorn sync": (gunicorn, ["--workers=1", "--worker-class=sync"]),
+    "gunicorn gthread": (gunicorn, ["--workers=1", "--worker-class=gthread", "--threads=4"]),
+    # waitress takes what a proxy says away unless it is told who the proxy is
+    "waitress": (waitress, ["--no-clear-untrusted-proxy-headers"]),
+    "granian": (granian, ["--workers=1"]),
+}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Server, Any]]:
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "matrix_wsgi.py").write_text(WSGI, encoding="utf-8")
+    (folder / "requests.log").touch()
+    start, options = SERVERS[request.param]
+    settings = {**matrix.SETTINGS, "LOG_FILE": str(folder / "requests.log")}
+    env = {f"FLASK_{name}": json.dumps(value) for name, value in settings.items()}
+    env["PYTHONPATH"] = str(folder)
+    with start(SERVICE, *options, target="matrix_wsgi:app", env=env) as server:
+        yield request.param, server, matrix.Log(folder / "requests.log")
+
+
+def ask(port: int, kind: Any, origin: str | None) -> Any:
+    """One request on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    headers = matrix.headers_of(kind, origin)
+    connection.putrequest(kind.method, kind.path, skip_host=True, skip_accept_encoding=True)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    if kind.data:
+        connection.putheader("Content-Length", str(len(kind.data)))
+    connection.endheaders(kind.data or None)
+    response = connection.getresponse()
+    try:
+        body, broken = response.read(), False
+    except http.client.IncompleteRead as error:
+        body, broken = error.partial, True
+    connection.close()
+    return matrix.Answer(response.status, response.getheaders(), body, broken)
+
+
+def lines_of(log: Any, count: int) -> list[dict[str, Any]]:
+    """The lines come when the body is closed, which may be after the client has it."""
+    deadline = time.monotonic() + 5
+    lines: list[dict[str, Any]] = log.new()
+    while len(lines) < count and time.monotonic() < deadline:
+        time.sleep(0.005)
+        lines += log.new()
+    return lines
+
+
+@pytest.mark.parametrize("origin", [matrix.ALLOWED, matrix.FOREIGN])
+@pytest.mark.parametrize("kind", matrix.KINDS, ids=lambda kind: str(kind.name))
+def test_every_answer_on_the_wire_keeps_every_promise(
+    served: tuple[str, Server, Any], kind: Any, origin: str
+) -> None:
+    name, server, log = served
+    if kind.name == "preflight" and origin != matrix.ALLOWED:
+        kind = replace(kind, headers={}, status=200)
+    for _ in range(kind.times):
+        answer = ask(server.port, kind, origin)
+    if name == "granian" and kind.outcome == "failed":
+        assert not answer.broken  # it ends a broken stream like a whole one: the log tells
+        answer.broken = True
+    matrix.check_promises(kind, answer, lines_of(log, kind.times), origin)
+
+
+def test_an_exception_never_reaches_the_server_before_the_first_byte(
+    served: tuple[str, Server, Any],
+) -> None:
+    _, server, log = served
+    kind = next(kind for kind in matrix.KINDS if kind.name == "teardown that raises")
+    assert ask(server.port, kind, None).status == 500
+    lines_of(log, 1)
+    assert "a bug in teardown_request" not in server.output()
