@@ -53,11 +53,11 @@ clean:
 .venv/dev.toml: EXTRA := [dev]
 .venv/%.toml: pyproject.toml FORCE
 	@cmp -s pyproject.toml $@ || { \
-	  $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	  "$(PYTHON)" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
 	    echo '$(PYTHON) is no Python 3.10 or newer with venv (on Debian: apt install python3-venv).' \
 	      'Name another: make PYTHON=python3.12' >&2; exit 1; }; \
 	  echo 'Installing into .venv ...'; \
-	  { test -x $(BIN)/python || $(PYTHON) -m venv .venv; } \
+	  { test -x $(BIN)/python || "$(PYTHON)" -m venv .venv; } \
 	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.$(EXTRA)' > .venv/install.log 2>&1 \
 	  && cp pyproject.toml $@ || { cat .venv/install.log >&2; exit 1; }; }
 
