@@ -161,7 +161,7 @@ class KeySet:
         self._read_at: float | None = None
         self._next_attempt = 0.0
         self._lock = threading.Lock()
-        self._reader: threading.Thread | None = None
+        self._answer: Future[bytes] | None = None
         if isinstance(source, Path):
             self._read_file_at_start(source)
 
@@ -210,12 +210,11 @@ class KeySet:
     def _read(self) -> bytes:
         if isinstance(self.source, Path):
             return self.source.read_bytes()
-        if self._reader is not None and self._reader.is_alive():
+        if self._answer is not None and not self._answer.done():
             raise TimeoutError("the attempt before this one has not ended")
         # In a thread of its own: a time-out ends a silence, but not headers that drip.
-        answer: Future[bytes] = Future()
-        self._reader = threading.Thread(target=fetch_into, args=(answer, self.source), daemon=True)
-        self._reader.start()
+        answer = self._answer = Future()
+        threading.Thread(target=fetch_into, args=(answer, self.source), daemon=True).start()
         return answer.result(FETCH_SECONDS)
 
     def _read_file_at_start(self, path: Path) -> None:

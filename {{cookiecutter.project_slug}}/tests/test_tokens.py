@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -480,8 +480,8 @@ def test_a_provider_that_drips_its_headers_holds_nobody(
     assert [get(app, issuer.token()).status_code for _ in range(3)] == [503] * 3
     assert len(issuer.asked) == 1  # it is not asked again while it still drips
     issuer.drips = False
-    reader = app.extensions["authentication"].verify_token.keys._reader
-    reader.join(10)
+    answer = app.extensions["authentication"].verify_token.keys._answer
+    wait([answer], timeout=10)
     assert get(app, issuer.token()).status_code == 200
 
 
