@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import subprocess
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,10 @@ class Samples:
 
     rounds: dict[str, list[float]] = field(default_factory=dict)
 
+    def extend(self, others: Samples) -> None:
+        for label, found in others.rounds.items():
+            self.rounds.setdefault(label, []).extend(found)
+
     def add(self, label: str, seconds: float) -> None:
         self.rounds.setdefault(label, []).append(seconds * 1e6)
 
@@ -107,16 +112,20 @@ def in_turns(
     requests: int = REQUESTS,
     waits: bool = False,
 ) -> dict[str, Samples]:
-    """A B C, C B A, A B C ...: one block each per round and scenario.
+    """A B C, B C A, C A B ...: one block each per round and scenario.
+
+    Nobody runs twice in a row: who did would find its own data in the processor's caches.
 
     :param waits: time on the clock, for contenders that wait for a store. Otherwise the process's
         own processor time, which is the same on an idle machine and does not count its neighbours.
     :returns: samples by scenario.
     """
     samples = {scenario: Samples() for scenario in scenarios}
+    turns = deque(group)
     for number in range(-1, rounds):  # round -1 warms up
         for scenario in scenarios:
-            for worker in group if number % 2 else reversed(group):
+            turns.rotate(-1)
+            for worker in turns:
                 wall, own = worker.ask("block", scenario, requests)
                 if number >= 0:
                     samples[scenario].add(worker.label, wall if waits else own)

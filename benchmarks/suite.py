@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import subprocess
@@ -12,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.contenders import ALWAYS_ON
-from benchmarks.in_process import in_turns, workers
+from benchmarks.in_process import Samples, in_turns, workers
 from benchmarks.over_http import Entry, Load, loaded_in_turns, ratio
 from benchmarks.scaling import measure_bake, measure_curves, measure_start
 from tests.servers import redis
@@ -41,7 +42,10 @@ VERSIONS = [
 
 @dataclass(frozen=True)
 class Effort:
-    rounds: int
+    generations: (
+        int  # of processes: where one lies in memory is worth some 3 %, for better or worse
+    )
+    rounds: int  # in each of them
     http_rounds: int
     http_seconds: int
     starts: int
@@ -49,8 +53,10 @@ class Effort:
     quick: bool = False
 
 
-FULL = Effort(rounds=30, http_rounds=7, http_seconds=2, starts=15, bakes=10)
-QUICK = Effort(rounds=8, http_rounds=2, http_seconds=1, starts=3, bakes=2, quick=True)
+FULL = Effort(generations=4, rounds=8, http_rounds=7, http_seconds=2, starts=15, bakes=10)
+QUICK = Effort(
+    generations=2, rounds=4, http_rounds=2, http_seconds=1, starts=3, bakes=2, quick=True
+)
 Results = dict[str, Any]
 
 
@@ -82,8 +88,7 @@ class Suite:
 
     def layers(self) -> list[Results]:
         """One middleware more each time; `more_us` is the median of the rounds' differences."""
-        with workers(self.python, self.logs, [(n, n, {}) for n in LAYERS], check=True) as group:
-            found = in_turns(group, ["plain"], self.effort.rounds)["plain"]
+        found = self._in_generations(LAYERS, ["plain"], "memory://")["plain"]
         return [
             {
                 "up_to": name,
@@ -105,17 +110,33 @@ class Suite:
             uri = f"redis://127.0.0.1:{server.port}"
             return self._group(["bare", "recipe", "four", "generated"], ["plain"], uri)
 
-    def _group(self, names: Sequence[str], scenarios: Sequence[str], storage: str) -> list[Results]:
+    def _in_generations(
+        self,
+        names: Sequence[str],
+        scenarios: Sequence[str],
+        storage: str,
+        trips: dict[str, float] | None = None,
+    ) -> dict[str, Samples]:
+        """:param trips: takes up how often one request of each contender waits for Redis."""
         is_redis = storage != "memory://"
-        contenders = [  # a database each: they use the same keys
-            (name, name, {"storage": f"{storage}/{n}" if is_redis else storage})
-            for n, name in enumerate(names)
-        ]
-        with workers(self.python, self.logs, contenders, check=True) as group:
-            samples = in_turns(group, scenarios, self.effort.rounds, waits=is_redis)
-            trips = {}
-            if is_redis:
-                trips = {w.label: w.ask("trips") for w in group if w.label != "bare"}
+        samples = {scenario: Samples() for scenario in scenarios}
+        databases = itertools.count()  # one each: they use the same keys
+        for _ in range(self.effort.generations):
+            contenders = [
+                (name, name, {"storage": f"{storage}/{next(databases)}" if is_redis else storage})
+                for name in names
+            ]
+            with workers(self.python, self.logs, contenders, check=True) as group:
+                found = in_turns(group, scenarios, self.effort.rounds, waits=is_redis)
+                if is_redis and trips is not None:
+                    trips |= {w.label: w.ask("trips") for w in group if w.label != "bare"}
+            for scenario, some in found.items():
+                samples[scenario].extend(some)
+        return samples
+
+    def _group(self, names: Sequence[str], scenarios: Sequence[str], storage: str) -> list[Results]:
+        trips: dict[str, float] = {}
+        samples = self._in_generations(names, scenarios, storage, trips)
         return [
             {
                 "scenario": scenario,
@@ -174,7 +195,8 @@ class Suite:
         return result
 
     def scaling(self) -> list[Results]:
-        return measure_curves(self.python, self.logs, self.effort.rounds, self.effort.quick)
+        rounds = self.effort.generations * self.effort.rounds
+        return measure_curves(self.python, self.logs, rounds, self.effort.quick)
 
     def start(self) -> list[Results]:
         return measure_start(self.python, self.effort.starts)
