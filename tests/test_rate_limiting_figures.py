@@ -125,7 +125,7 @@ def check_many_clients(clients: int, requests: int, counters: int) -> str:
         if number >= 10:  # full, and its tables have found their size
             sizes.append(resident())
     ratio = sorted(ratios)[len(ratios) // 2]
-    assert len(store._times) + len(store._refused) <= counters
+    assert store._clients.counters + store._refused.counters <= counters
     assert max(sizes) < min(sizes) * 1.05
     mib = max(sizes) / 2**20
     assert ratio < 1.3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -382,23 +383,35 @@ def test_a_wrong_limit_on_a_view_is_refused_where_it_stands() -> None:
 
 def test_memory_is_bounded_and_a_limited_client_cannot_free_itself_cheaply() -> None:
     store = MemoryStore(100)
+    limit = [("", 3, 60, 1)]
     for _ in range(4):
-        store.acquire([("limited", 3, 60, 1)])
+        store.acquire("limited", limit)
     for number in range(10_000):
-        store.acquire([(f"other-{number}", 3, 60, 1)])
-    assert len(store._times) + len(store._refused) <= 100
-    assert not store.acquire([("limited", 3, 60, 1)]).admitted
+        store.acquire(f"other-{number}", limit)
+    assert counters(store) <= 100
+    assert store.acquire("limited", limit)[0] is False
+
+
+def test_a_limited_client_does_not_free_itself_on_another_route() -> None:
+    store = MemoryStore(100)
+    limit, other = [("limit", 3, 60, 1)], [("other", 500, 60, 1)]
+    for _ in range(4):
+        store.acquire("limited", limit)
+    assert store.acquire("limited", other)[0] is True
+    for number in range(10_000):
+        store.acquire(f"other-{number}", other)
+    assert store.acquire("limited", limit)[0] is False
 
 
 def test_memory_forgets_clients_whose_windows_have_passed() -> None:
     clock = Clock()
     store = MemoryStore(100_000, clock)
     for number in range(1000):
-        store.acquire([(f"client-{number}", 3, 60, 1)])
-    clock.now += 61
+        store.acquire(f"client-{number}", [("", 3, 60, 1)])
     for _ in range(1001):
-        store.acquire([("one", 5000, 60, 1)])
-    assert len(store._times) == 1
+        clock.now += 61
+        store.acquire("one", [("", 3, 60, 1)])
+    assert counters(store) == 1
 
 
 def test_no_thread_is_started_by_a_request() -> None:
@@ -428,8 +441,8 @@ def test_what_was_counted_can_be_handed_back() -> None:
     assert [limits.acquire(*two) > 0 for _ in range(2)] == [False, True]
     limits.release(*two)
     limits.release(*two)
-    assert limits.store._held == 0
-    assert not limits.store._times and not limits.store._refused
+    assert limits.store._times == 0
+    assert counters(limits.store) == 0
 
 
 def test_a_cost_above_the_limit_is_refused_and_not_an_error() -> None:
@@ -470,15 +483,97 @@ def test_a_limit_that_is_written_twice_counts_once() -> None:
 def test_many_refused_clients_do_not_switch_limits_off_for_others() -> None:
     store = MemoryStore(100)
     for number in range(10_000):
-        store.acquire([(f"refused-{number}", 1, 60, 1)])
-        store.acquire([(f"refused-{number}", 1, 60, 1)])
-    seen = [store.acquire([("other", 3, 60, 1)]).admitted for _ in range(4)]
+        store.acquire(f"refused-{number}", [("", 1, 60, 1)])
+        store.acquire(f"refused-{number}", [("", 1, 60, 1)])
+    seen = [store.acquire("other", [("", 3, 60, 1)])[0] for _ in range(4)]
     assert seen == [True, True, True, False]
 
 
 def test_a_memory_full_of_busy_clients_is_bounded_too() -> None:
     store = MemoryStore(100)
     for number in range(5000):
-        store.acquire([(f"client-{number % 90}", 1000, 60, 1)])
-    assert store._held == sum(map(len, [*store._times.values(), *store._refused.values()]))
-    assert store._held <= 100 * store.TIMES_PER_KEY
+        store.acquire(f"client-{number % 90}", [("", 1000, 60, 1)])
+    assert counters(store) <= 100
+    assert store._times <= 100 * store.TIMES_PER_COUNTER
+
+
+def test_one_client_on_more_routes_than_the_memory_holds_is_bounded_and_limited() -> None:
+    store = MemoryStore(10)
+    for number in range(1000):
+        store.acquire("one", [(f"route-{number}", 2, 60, 1)])
+        assert counters(store) <= 10
+    assert [store.acquire("one", [("route-999", 2, 60, 1)])[0] for _ in range(2)] == [True, False]
+
+
+def test_a_cost_from_a_request_needs_no_memory_before_it_is_refused() -> None:
+    store = MemoryStore(100)
+    assert store.acquire("one", [("a", 5, 60, 1), ("b", 5, 60, 10**15)]) == (
+        False,
+        [(5, 0.0), (5, -60.0)],
+    )
+    assert counters(store) == 0
+
+
+def counters(store: MemoryStore) -> int:
+    """How many counters it holds; what it keeps count of is right."""
+    tables = store._clients, store._refused
+    for table in tables:
+        assert table.counters == sum(map(len, table.values()))
+    logs = [log for table in tables for client in table.values() for log in client.values()]
+    assert store._times == sum(map(len, logs))
+    return len(logs)
+
+
+class Model:
+    """What MemoryStore promises, as simply as it can be said: nothing is ever forgotten."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.admitted: dict[tuple[str, str], list[float]] = {}
+
+    def acquire(self, start: str, draws: Any, record: bool = True) -> tuple[bool, list[Any]]:
+        now, states = self.clock(), []
+        admitted = all(
+            len(self.within(start, draw, now)) + draw[3] <= draw[1]  # amount and cost
+            for draw in draws
+        )
+        for rest, amount, seconds, cost in draws:
+            if admitted and record:
+                self.admitted.setdefault((start, rest), []).extend([now] * cost)
+            times = self.within(start, (rest, amount, seconds, cost), now)
+            late = 0 if admitted and record else len(times) + cost - amount  # have to leave first
+            if late > len(times):
+                wait = float(seconds)
+            else:
+                wait = times[max(late, 1) - 1] + seconds - now if times else 0.0
+            states.append((amount - len(times), -wait))
+        return admitted, states
+
+    def within(self, start: str, draw: Any, now: float) -> list[float]:
+        rest, _, seconds, _ = draw
+        return [at for at in self.admitted.get((start, rest), ()) if at > now - seconds]
+
+    def release(self, start: str, rest: str, seconds: int) -> None:
+        if self.within(start, (rest, 0, seconds, 0), self.clock()):
+            self.admitted[start, rest].pop()
+
+
+def test_the_memory_answers_as_a_simple_model_does() -> None:
+    chance = random.Random(20)
+    for _ in range(60):
+        clock = Clock()
+        store, model = MemoryStore(10_000, clock), Model(clock)
+        limits = {
+            rest: (rest, chance.randint(1, 6), chance.choice([1, 7, 60]), chance.randint(1, 2))
+            for rest in "abcd"
+        }
+        for _ in range(150):
+            clock.now += chance.choice([0, 0, 0.25, 1, 5])
+            draws = [limits[rest] for rest in sorted(chance.sample("abcd", chance.randint(1, 3)))]
+            start, record = chance.choice(["one", "two"]), chance.random() < 0.8
+            assert store.acquire(start, draws, record) == model.acquire(start, draws, record)
+            if chance.random() < 0.1:
+                model.release(start, draws[0][0], draws[0][2])
+                store.acquire(start, draws[:1], record=False)  # so that it forgets what has left
+                store.release(start, draws[0][0])
+            counters(store)
