@@ -50,7 +50,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -87,6 +87,10 @@ LEVELS = ("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL")
 CLIENTS_FIELDS = ("method", "path", "remote_addr", "user_agent")
 EVENTS = {401: "authn_failed", 403: "authz_denied", 413: "body_refused", 429: "rate_limited"}
 
+_unused_ids: list[str] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unused_ids.clear)  # or both would hand out the same ones
+_formatted = (-1, "")  # a second as a timestamp has it
 _current: ContextVar[_Exchange | None] = ContextVar("current", default=None)
 
 
@@ -200,9 +204,9 @@ class _Exchange:
         self.body: Iterable[bytes] = ()
         self.status = ""
         self.sent = 0
-        self.endpoint: str | None = None
+        self.rule: Any = None
         self.g: Any = ()
-        new = os.urandom(32).hex()  # one call for both; uuid4 takes 2 us more
+        new = _new_ids()
         given, parent = environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT")
         self.request_id = given if given and REQUEST_ID.fullmatch(given) else new[:32]
         self.trace_id = (parent and _trace_id(parent)) or new[32:]
@@ -216,8 +220,8 @@ class _Exchange:
     def start(
         self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
     ) -> Callable[[bytes], object]:
-        for header in headers:
-            if header[0].lower() == "x-request-id":
+        for name, _ in headers:
+            if len(name) == 12 and name.lower() == "x-request-id":
                 headers = [header for header in headers if header[0].lower() != "x-request-id"]
                 break
         headers = [*headers, ("X-Request-ID", self.request_id)]
@@ -228,7 +232,7 @@ class _Exchange:
         self.status, self.headers = status, headers  # not if the server raised: the first ones stay
         if has_app_context():  # for the line, when Flask has ended both
             self.g = g._get_current_object()
-            self.endpoint = getattr(self.environ.get("werkzeug.request"), "endpoint", None)
+            self.rule = getattr(self.environ.get("werkzeug.request"), "url_rule", None)
         return self.write
 
     def write(self, data: bytes) -> object:
@@ -253,7 +257,8 @@ class _Exchange:
             if close is not None:
                 close()
         finally:
-            self.end("complete" if self.open and self.is_whole() else "aborted")
+            if self.open:
+                self.end("complete" if self.is_whole() else "aborted")
             if _current.get() is self:
                 _current.set(self.outer if self.outer is not None and self.outer.open else None)
 
@@ -296,11 +301,25 @@ class _Exchange:
             "bytes": 0 if method == "HEAD" or status in (204, 304) else self.sent,
             "remote_addr": environ.get("REMOTE_ADDR"),
             "user_agent": environ.get("HTTP_USER_AGENT"),
-            "endpoint": self.endpoint,
+            "endpoint": self.rule and self.rule.endpoint,
             "trace_id": self.trace_id,
             "client": client if isinstance(client, str) else None,
             "outcome": outcome if self.status else "failed",
         }
+
+
+def _new_ids() -> str:
+    """64 hexadecimal digits: a request's id and its trace's.
+
+    From the system for 64 requests at once: a call for each takes 0.5 us more, uuid4 3 us.
+    """
+    try:
+        return _unused_ids.pop()
+    except IndexError:
+        digits = os.urandom(64 * 32).hex()
+        new, *others = (digits[at : at + 64] for at in range(0, len(digits), 64))
+        _unused_ids.extend(others)
+        return new
 
 
 def _trace_id(traceparent: str) -> str | None:
@@ -418,15 +437,15 @@ def _printable(text: str, keep: str = "") -> str:
     )
 
 
-@lru_cache(maxsize=2)
-def _second(second: int) -> str:
-    """Formatted once a second: saves 1.7 us over datetime.isoformat() each time."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-
-
 def _timestamp(now: float) -> str:
-    second = int(now)
-    return _second(second) + MILLISECONDS[int((now - second) * 1000)]
+    """2026-01-02T03:04:05.678Z; formatted once a second: saves 2 us over datetime.isoformat()."""
+    global _formatted
+    second, text = _formatted
+    if int(now) != second:
+        second = int(now)
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        _formatted = second, text  # at once: other threads read it
+    return text + MILLISECONDS[int((now - second) * 1000)]
 
 
 # -- where lines go -------------------------------------------------------------------------------

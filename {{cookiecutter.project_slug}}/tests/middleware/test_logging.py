@@ -453,6 +453,49 @@ def test_what_is_odd_in_the_environ_costs_the_line_not_the_request(log: Path) ->
 # -- ids ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_workers_forked_from_a_parent_that_has_served_give_out_other_ids(tmp_path: Path) -> None:
+    source = Path(str(MODULE.__file__)).read_text(encoding="utf-8")
+    (tmp_path / "request_logging.py").write_text(source, encoding="utf-8")
+    script = """
+import os
+from flask import Flask
+from request_logging import configure_request_logging
+
+app = Flask("service")
+app.config["LOG_FILE"] = "log"
+configure_request_logging(app)
+app.test_client().get("/").close()
+workers = [os.fork() for _ in range(2)]  # the second is forked by both: four processes
+for _ in range(100):
+    app.test_client().get("/").close()
+for worker in workers:
+    if worker:
+        os.waitpid(worker, 0)
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=60)
+    lines = lines_of(tmp_path / "log")
+    assert len(lines) == 401
+    assert len({line["request_id"] for line in lines}) == 401
+    assert len({line["trace_id"] for line in lines}) == 401
+
+
+def test_threads_give_out_other_ids(app: Flask, log: Path) -> None:
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [
+            threading.Thread(target=lambda: [ask(app, "/") for _ in range(100)]) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(switch)
+    assert len({line["request_id"] for line in lines_of(log)}) == 800
+
+
 @pytest.mark.parametrize(
     ("given", "accepted"),
     [
