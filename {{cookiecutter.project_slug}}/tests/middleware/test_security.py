@@ -102,6 +102,24 @@ def test_a_view_keeps_the_header_that_it_sets_whatever_its_case() -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_header_that_is_added_to_all_answers_is_the_views_own_where_it_sets_one() -> None:
+    app = service(SECURITY_HEADERS={"retry-after": "60"})
+    app.add_url_rule("/own", view_func=lambda: ("", {"Retry-After": "5"}))
+    client = app.test_client()
+    assert client.get("/own").headers.getlist("Retry-After") == ["5"]
+    assert client.get("/none").headers.getlist("Retry-After") == ["60"]
+
+
+def test_a_page_is_known_by_its_type_however_the_header_is_written() -> None:
+    def page(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("content-TYPE", "Text/HTML"), ("content-length", "0")])
+        return []
+
+    app = service()
+    app.wsgi_app.wsgi_app = page  # type: ignore[attr-defined]
+    assert "script-src" in policy_of(app.test_client().get("/"))
+
+
 def test_a_view_drops_a_header_by_setting_it_to_nothing() -> None:
     app = service()
     app.add_url_rule("/", "index", lambda: ("", {"X-Frame-Options": "", "X-Own": ""}))
