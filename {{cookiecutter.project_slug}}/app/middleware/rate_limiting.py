@@ -443,7 +443,7 @@ class SharedStore:
                 self._lost(error, start, outages)
         self._memory.release(start, rest)
 
-    def clear(self, start: str, rest: str = "") -> None:
+    def clear(self, start: str, rest: str) -> None:
         self._memory.clear(start, rest)
         self._client.delete(start + rest)
 
@@ -572,7 +572,8 @@ class _Unused(Storage):
         raise NotImplementedError  # Flask-Limiter logs it: other services may share the store
 
     def clear(self, key: str) -> None:
-        self.store.clear(key)
+        start, brace, rest = key.partition("}")
+        self.store.clear(start + brace, rest)
 
 
 class MovingWindow(RateLimiter):
@@ -740,7 +741,6 @@ class AppLimiter(flask_limiter.Limiter):
         self._window = self._limiter = MovingWindow(storage, prefix)
         self._start_of_key = lru_cache(8192)(lambda a: self._window.start_of_key(client_of(a)))
         self._hints = self.limit_manager._endpoint_hints
-
         self._draws_on = lru_cache(256)(self._compile_draws)
 
     # what other code may ask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import sys
 import threading
@@ -443,6 +444,16 @@ def test_what_was_counted_can_be_handed_back() -> None:
     limits.release(*two)
     assert limits.store._times == 0
     assert counters(limits.store) == 0
+
+
+def test_a_clients_limits_are_cleared_by_the_librarys_command() -> None:
+    app = make_app(RATELIMIT_DEFAULT="2 per minute")
+    assert statuses(app.test_client(), "/a", 3) == [200, 200, 429]
+    flask_limiter_clear = importlib.import_module("flask_limiter.commands").clear
+    command = ["--key", "127.0.0.1", "-y"]
+    assert app.test_cli_runner().invoke(flask_limiter_clear, command).exit_code == 0
+    assert statuses(app.test_client(), "/a", 1) == [200]
+    assert counters(app.extensions["rate_limiting"].store) == 1
 
 
 def test_a_cost_above_the_limit_is_refused_and_not_an_error() -> None:
