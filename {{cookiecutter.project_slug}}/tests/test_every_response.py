@@ -160,6 +160,7 @@ class Kind:
     times: int = 1
     outcome: str = "complete"
     environ: dict[str, str] = field(default_factory=dict)
+    is_unrouted: bool = False  # no view is found, or is looked for
 
 
 JSON = {"Content-Type": "application/json"}
@@ -173,9 +174,16 @@ KINDS = [
     Kind("preflight", "/api/json", 204, "OPTIONS", PREFLIGHT, of="cors"),
     Kind("204", "/api/empty", 204),
     Kind("304", "/api/conditional", 304, headers={"If-None-Match": '"1"'}),
-    Kind("308", "/api/folder", 308),
+    Kind("308", "/api/folder", 308, is_unrouted=True),
     Kind("400 of a body", "/api/json", 400, "POST", JSON, b"{"),
-    Kind("400 of a host", "/api/ok", 400, headers={"Host": "evil.example"}, of="validation"),
+    Kind(
+        "400 of a host",
+        "/api/ok",
+        400,
+        headers={"Host": "evil.example"},
+        of="validation",
+        is_unrouted=True,
+    ),
     Kind("401", "/api/ok", 401, headers={"X-API-Key": ""}, of="authentication"),
     Kind(
         "401 of a wrong key", "/api/ok", 401, headers={"X-API-Key": "x" * 40}, of="authentication"
@@ -183,8 +191,8 @@ KINDS = [
     Kind("401 of a HEAD", "/api/ok", 401, "HEAD", {"X-API-Key": ""}, of="authentication"),
     Kind("403 of a scope", "/api/private", 403, of="authentication"),
     Kind("403 of an agent", "/api/ok", 403, headers={"User-Agent": "BadBot/1"}, of="user_agents"),
-    Kind("404", "/api/nowhere", 404),
-    Kind("405", "/api/ok", 405, "DELETE"),
+    Kind("404", "/api/nowhere", 404, is_unrouted=True),
+    Kind("405", "/api/ok", 405, "DELETE", is_unrouted=True),
     Kind("413", "/api/json", 413, "POST", JSON, b"1" * 2000),
     Kind("415", "/api/any", 415, "POST", {"Content-Type": "text/plain"}, b"1", of="validation"),
     Kind("429", "/api/limited", 429, of="rate_limiting", times=2),
@@ -328,6 +336,8 @@ def check_logged_once(kind: Kind, answer: Answer, lines: list[dict[str, Any]]) -
     line = lines[-1]
     assert line["request_id"] == request_id
     assert (line["status"], line["outcome"]) == (kind.status, kind.outcome)
+    if kind.name != "preflight":  # of an allowed origin it is answered before a view is looked for
+        assert line["endpoint"] == (None if kind.is_unrouted else kind.path.removeprefix("/api"))
     assert (line["method"], line["path"]) == (kind.method, kind.path)
     if kind.method != "HEAD":
         assert line["bytes"] == len(answer.body)

@@ -54,7 +54,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from flask import Flask, g
+from flask import Flask, g, has_app_context
 from flask.logging import default_handler
 from werkzeug.exceptions import SecurityError
 from werkzeug.wsgi import get_host
@@ -105,7 +105,7 @@ def configure_request_logging(app: Flask) -> None:
     path = app.config.get("SECURITY_LOG_FILE")
     security = _Output(_open_sink("SECURITY_LOG_FILE", path)) if path else None
     app.wsgi_app = _Layer(app, output, security)  # type: ignore[method-assign]
-    app.app_ctx_globals_class = _with_request_id(app.app_ctx_globals_class)
+    app.app_ctx_globals_class = _told_of_requests(app.app_ctx_globals_class)
     _write_other_records(app, output, level)
 
 
@@ -135,9 +135,18 @@ def _open_sink(key: str, path: str) -> _Sink:
     return sink
 
 
-def _with_request_id(base: type[_AppCtxGlobals]) -> type[_AppCtxGlobals]:
+def _told_of_requests(base: type[_AppCtxGlobals]) -> type[_AppCtxGlobals]:
     class Globals(base):  # type: ignore[misc, valid-type]
-        """`g` as it was, that also knows the request's id (setting it in a hook costs 3 us)."""
+        """`g` as it was, that also knows the request's id, and is seen when Flask makes it.
+
+        A hook would cost 1 us more; and when the answer starts Flask may have ended already.
+        """
+
+        def __init__(self) -> None:
+            super().__init__()
+            exchange = _current.get()
+            if exchange is not None and exchange.request is None:
+                exchange.g, exchange.request = self, exchange.environ.get("werkzeug.request")
 
         def __getattr__(self, name: str) -> Any:
             exchange = _current.get() if name == "request_id" else None
@@ -204,8 +213,8 @@ class _Exchange:
         self.body: Iterable[bytes] = ()
         self.status = ""
         self.sent = 0
-        self.rule: Any = None
         self.g: Any = ()
+        self.request: Any = None
         new = _new_ids()
         given, parent = environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT")
         self.request_id = given if given and REQUEST_ID.fullmatch(given) else new[:32]
@@ -230,11 +239,8 @@ class _Exchange:
         else:
             self.server_write = self.start_response(status, headers, exc_info)
         self.status, self.headers = status, headers  # not if the server raised: the first ones stay
-        try:  # for the line, when Flask has ended both
-            self.g = g._get_current_object()
-            self.rule = getattr(self.environ.get("werkzeug.request"), "url_rule", None)
-        except RuntimeError:  # another layer answers; to ask has_app_context() takes 0.1 us
-            pass
+        if self.request is None and has_app_context():  # of an application without our Globals
+            self.g, self.request = g._get_current_object(), self.environ.get("werkzeug.request")
         return self.write
 
     def write(self, data: bytes) -> object:
@@ -291,6 +297,7 @@ class _Exchange:
         client = environ.get("client")
         if client is None and "client" in self.g:  # getattr with a default takes 2 us more
             client = self.g.client
+        rule = getattr(self.request, "url_rule", None)
         return {
             "time": _timestamp(time.time()),
             "level": "INFO",
@@ -303,7 +310,7 @@ class _Exchange:
             "bytes": 0 if method == "HEAD" or status in (204, 304) else self.sent,
             "remote_addr": environ.get("REMOTE_ADDR"),
             "user_agent": environ.get("HTTP_USER_AGENT"),
-            "endpoint": self.rule and self.rule.endpoint,
+            "endpoint": rule and rule.endpoint,
             "trace_id": self.trace_id,
             "client": client if isinstance(client, str) else None,
             "outcome": outcome if self.status else "failed",

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, g, request, stream_with_context
+from flask.ctx import _AppCtxGlobals
 from flask.logging import default_handler
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
@@ -173,6 +174,48 @@ def test_the_view_finds_the_ids_in_g_and_in_the_environ(app: Flask, log: Path) -
         first, second = ask(app, "/").get_json(), ask(app, "/").get_json()
     assert first[0] == first[1] != second[0] == second[1]
     assert [first[2], second[2]] == [line["trace_id"] for line in lines_of(log)]
+
+
+def test_the_line_is_whole_though_the_answer_starts_when_flask_has_ended(
+    app: Flask, log: Path
+) -> None:
+    """As behind a layer that holds the head back until there is a body to send."""
+
+    class Holding:
+        def __init__(self, wsgi_app: Any) -> None:
+            self.wsgi_app = wsgi_app
+
+        def __call__(self, environ: Any, start_response: Any) -> Any:
+            head: list[Any] = []
+            body = self.wsgi_app(environ, lambda *args: head.extend(args))
+            start_response(*head)
+            return body
+
+    def view() -> str:
+        g.client = "ann"
+        with app.app_context():  # another g, which is not the request's
+            g.client = "bob"
+        return "fine"
+
+    app.add_url_rule("/held", "held", view)
+    app.wsgi_app.wsgi_app = Holding(app.wsgi_app.wsgi_app)  # type: ignore[attr-defined]
+    ask(app, "/held")
+    (line,) = lines_of(log)
+    assert (line["endpoint"], line["client"]) == ("held", "ann")
+
+
+def test_a_g_of_the_applications_own_keeps_its_making(log: Path) -> None:
+    class Own(_AppCtxGlobals):
+        def __init__(self) -> None:
+            self.started = "here"
+
+    app = Flask("service")
+    app.app_ctx_globals_class = Own
+    app.config["LOG_FILE"] = str(log)
+    configure_request_logging(app)
+    app.add_url_rule("/", view_func=lambda: f"{g.started} {g.request_id}")
+    answer = ask(app, "/")
+    assert answer.text == f"here {answer.headers['X-Request-ID']}"
 
 
 def test_g_knows_the_id_of_the_request_that_is_served_now(app: Flask) -> None:
