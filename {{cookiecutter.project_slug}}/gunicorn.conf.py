@@ -6,7 +6,10 @@ memory://, 2 x cores + 1 on a store that all of them share. WEB_CONCURRENCY over
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
+import struct
 from itertools import count
 from typing import Any
 
@@ -14,6 +17,18 @@ from dotenv import load_dotenv
 from gunicorn.http.wsgi import Response
 
 load_dotenv()
+
+
+def seconds(name: str, default: float) -> float:
+    text = os.environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0.001 <= value <= 3600:
+        raise SystemExit(f"{name}: {text!r} is no number of seconds from 0.001 to 3600, such as 15")
+    return value
+
 
 storage = (os.environ.get("FLASK_RATELIMIT_STORAGE_URI") or "memory://").strip('"')
 cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -26,6 +41,7 @@ worker_class = "gthread"  # a sync worker is stopped by one client that sends ha
 threads = 4
 keepalive = 5  # seconds
 reuse_port = workers > 1  # otherwise one worker may take every keep-alive connection
+silence = seconds("SOCKET_TIMEOUT", 15)
 control_socket_disable = True  # nobody uses it, and it would stand in the home directory
 forwarded_allow_ips = ""  # whom to believe is decided in one place: TRUSTED_PROXIES
 if os.path.isdir("/dev/shm"):  # noqa: S108 - gunicorn's own advice: a heartbeat in memory
@@ -58,6 +74,8 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
+    for listener in worker.sockets:
+        _hang_up_on_silence(listener)
     workers = os.environ.get("FLASK_RATELIMIT_WORKERS") or str(server.cfg.workers)
     settings = {"RATELIMIT_WORKERS": workers}
     if first is not None:
@@ -66,6 +84,33 @@ def post_fork(server: Any, worker: Any) -> None:
     loaded: Any = getattr(server.app, "callable", None)
     if hasattr(loaded, "config"):  # with --preload
         loaded.config.update(settings)
+
+
+# gunicorn waits without end for the rest of a request, and for a client that takes no more of its
+# answer: whoever vanishes there would hold a thread. The kernel ends the wait (BlockingIOError).
+# A connection that is kept alive holds no thread and is not concerned.
+
+
+def _hang_up_on_silence(listener: Any) -> None:
+    accept, limit = listener.accept, struct.pack("ll", int(silence), int(silence % 1 * 1e6))
+
+    def accept_with_limits() -> tuple[socket.socket, Any]:
+        client, address = accept()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        return client, address
+
+    listener.accept = accept_with_limits
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], BlockingIOError):
+        record.msg, record.args = "A client was silent for %g s: hung up", (silence,)
+        record.exc_info = None
+    return True
+
+
+logging.getLogger("gunicorn.error").addFilter(_in_one_line)
 
 
 def _without_server(self: Response) -> list[str]:
