@@ -79,23 +79,24 @@ logger = logging.getLogger(__name__)
 # -- who is asking ---------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=8192)
 def client_of(address: str) -> str:
     """Name the client behind an address: IPv4 as it is, IPv6 by its /64, never empty.
 
     One customer holds a whole IPv6 /64; ::ffff:192.0.2.1 is 192.0.2.1. Text that is no address
     shares one bucket, so that a forged header cannot make a new client of every request.
     """
+    try:
+        socket.inet_pton(
+            socket.AF_INET, address
+        )  # takes one spelling only; 2 us less than the rest
+        return address
+    except (OSError, ValueError):
+        pass
     host = address.strip()
     if host.startswith("["):  # some proxies append the port: [2001:db8::1]:443
         host = host[1:].partition("]")[0]
     elif host.count(":") == 1:
         host = host.partition(":")[0]
-    try:
-        socket.inet_pton(socket.AF_INET, host)  # takes one spelling only; saves 2 us per new client
-        return host
-    except (OSError, ValueError):
-        pass
     try:
         parsed = ipaddress.ip_address(host)
     except ValueError:
@@ -142,10 +143,9 @@ Verdict = tuple[bool, list[State]]  # on all draws of a client; a NamedTuple tak
 class Counters(dict[str, list[float]]):
     """One client: the times of its admitted requests, oldest first, by the rest of the key."""
 
-    __slots__ = ("refused_until", "used")  # seconds of the clock
-
-    def __init__(self) -> None:
-        self.used = self.refused_until = 0.0
+    __slots__ = ("refused_until", "used")  # by the clock; the first only of a refused client
+    refused_until: float
+    used: float
 
 
 class Clients(OrderedDict[str, Counters]):
@@ -180,21 +180,27 @@ class MemoryStore:
         """
         with self._lock:
             now = self.clock()
-            counters = self._clients.get(start)
-            if counters is None:
-                counters = self._find(start, now)
-            else:
-                self._clients.move_to_end(start)
-            counters.used = now
             if not record:
-                return self._look(start, counters, draws, now)
+                return self._look(start, draws, now)
+            table = self._clients
+            counters = table.get(start)
+            if counters is None:
+                table, counters = self._find(start, now)
+            else:
+                table.move_to_end(start)
+            counters.used = now
             is_news = False
             states: list[State] = []
             for rest, amount, seconds, cost in draws:
                 log = counters.get(rest)
                 age: float
                 if not log:
-                    log, age, is_news = self._add(start, counters, rest, seconds), -seconds, True
+                    if log is None:
+                        log = counters[rest] = []
+                        table.counters += 1
+                    if seconds > self._longest:
+                        self._longest = seconds
+                    age, is_news = -seconds, True
                 else:
                     age = now - seconds - log[0]
                     if age >= 0:
@@ -202,7 +208,7 @@ class MemoryStore:
                 left = amount - len(log) - cost
                 if left < 0:
                     self._take_back(start, draws[: len(states)], rest)
-                    return self._look(start, counters, draws, now)
+                    return self._look(start, draws, now)
                 log += [now] * cost
                 self._times += cost
                 states.append((left, age))
@@ -218,24 +224,17 @@ class MemoryStore:
                 verdicts = [self.acquire(start, draws[start]) for start in draws]
             return all(admitted for admitted, _ in verdicts), [states for _, states in verdicts]
 
-    def _find(self, start: str, now: float) -> Counters:
+    def _find(self, start: str, now: float) -> tuple[Clients, Counters]:
         """A client that is new, or was refused and may be so still."""
         counters = self._refused.get(start)
         if counters is None:
-            return Counters()  # kept when something is counted
-        if counters.refused_until > now:
+            counters = self._clients[start] = Counters()
+        elif counters.refused_until > now:
             self._refused.move_to_end(start)
+            return self._refused, counters
         else:
             move(start, self._refused, self._clients)
-        return counters
-
-    def _add(self, start: str, counters: Counters, rest: str, seconds: int) -> list[float]:
-        if rest not in counters:
-            table = self._refused if start in self._refused else self._clients
-            table[start] = counters
-            table.counters += 1
-        self._longest = max(self._longest, seconds)
-        return counters.setdefault(rest, [])
+        return self._clients, counters
 
     def _forget(self, log: list[float], seconds: int, now: float) -> float:
         late = bisect_right(log, now - seconds)
@@ -243,7 +242,8 @@ class MemoryStore:
         self._times -= late
         return now - seconds - log[0] if log else -float(seconds)
 
-    def _look(self, start: str, counters: Counters, draws: Sequence[Draw], now: float) -> Verdict:
+    def _look(self, start: str, draws: Sequence[Draw], now: float) -> Verdict:
+        counters = self._clients.get(start) or self._refused.get(start) or Counters()
         states: list[State] = []
         wait = 0.0
         for rest, amount, seconds, cost in draws:
@@ -258,33 +258,31 @@ class MemoryStore:
                 wait = max(wait, -age)
             states.append((amount - len(log), age))
         if wait:
-            counters.refused_until = max(counters.refused_until, now + wait)
-        if wait and start in self._clients:
-            move(start, self._clients, self._refused)
+            counters.refused_until = max(getattr(counters, "refused_until", now), now + wait)
+            if start in self._clients:
+                move(start, self._clients, self._refused)
         return not wait, states
 
     def _evict(self, asking: str, draws: Sequence[Draw], now: float) -> None:
-        for table in (self._clients, self._refused):  # a little each time, no thread that sweeps
+        """A little each time; there is no thread that sweeps."""
+        clients, refused = self._clients, self._refused
+        for table in (clients, refused) if refused else (clients,):
             oldest = next(iter(table), asking)
             if oldest != asking and table[oldest].used <= now - self._longest:
                 self._drop(table, oldest)
-        while (
-            self._clients.counters + self._refused.counters > self._most
-            or self._times > self._most_times
-        ):
-            tables = [self._clients, self._refused]
-            if self._refused.counters > self._most // 2:
-                tables.reverse()
-            for table in tables:
-                oldest = next(iter(table), asking)
-                if oldest != asking:
-                    self._drop(table, oldest)
-                    break
-            else:  # nobody else is left: what it draws on now stays
-                table = self._clients if asking in self._clients else self._refused
+        while clients.counters + refused.counters > self._most or self._times > self._most_times:
+            table, other = clients, refused
+            if refused.counters > self._most // 2:
+                table, other = refused, clients
+            oldest = next(iter(table), asking)
+            if oldest == asking:
+                table, oldest = other, next(iter(other), asking)
+            if oldest == asking:  # nobody else is left: what it draws on now stays
+                table = clients if asking in clients else refused
                 for rest in table[asking].keys() - {draw[0] for draw in draws}:
                     self._drop_counter(table, asking, rest)
                 return
+            self._drop(table, oldest)
 
     def _drop(self, table: Clients, start: str) -> None:
         counters = table.pop(start)
@@ -739,7 +737,8 @@ class AppLimiter(flask_limiter.Limiter):
         storage.store = store
         self._strategy = STRATEGY
         self._window = self._limiter = MovingWindow(storage, prefix)
-        self._start_of_key = lru_cache(8192)(lambda a: self._window.start_of_key(client_of(a)))
+        start = self._window.start_of_key("")[:-1]
+        self._start_of_key = lru_cache(8192)(lambda address: start + client_of(address) + "}")
         self._hints = self.limit_manager._endpoint_hints
         self._draws_on = lru_cache(256)(self._compile_draws)
 
