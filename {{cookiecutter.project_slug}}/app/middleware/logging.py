@@ -146,7 +146,8 @@ def _told_of_requests(base: type[_AppCtxGlobals]) -> type[_AppCtxGlobals]:
             super().__init__()
             exchange = _current.get()
             if exchange is not None and exchange.request is None:
-                exchange.g, exchange.request = self, exchange.environ.get("werkzeug.request")
+                exchange.request = exchange.environ.get("werkzeug.request")
+                exchange.in_g = self.__dict__
 
         def __getattr__(self, name: str) -> Any:
             exchange = _current.get() if name == "request_id" else None
@@ -213,7 +214,7 @@ class _Exchange:
         self.body: Iterable[bytes] = ()
         self.status = ""
         self.sent = 0
-        self.g: Any = ()
+        self.in_g: Fields = {}
         self.request: Any = None
         new = _new_ids()
         given, parent = environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT")
@@ -240,7 +241,8 @@ class _Exchange:
             self.server_write = self.start_response(status, headers, exc_info)
         self.status, self.headers = status, headers  # not if the server raised: the first ones stay
         if self.request is None and has_app_context():  # of an application without our Globals
-            self.g, self.request = g._get_current_object(), self.environ.get("werkzeug.request")
+            self.request = self.environ.get("werkzeug.request")
+            self.in_g = getattr(g._get_current_object(), "__dict__", {})
         return self.write
 
     def write(self, data: bytes) -> object:
@@ -295,8 +297,8 @@ class _Exchange:
             status = 500  # what the server answers then
         method = environ.get("REQUEST_METHOD")
         client = environ.get("client")
-        if client is None and "client" in self.g:  # getattr with a default takes 2 us more
-            client = self.g.client
+        if client is None:
+            client = self.in_g.get("client")
         rule = getattr(self.request, "url_rule", None)
         return {
             "time": _timestamp(time.time()),
@@ -370,7 +372,10 @@ class _Output:
     def write_request(self, fields: Fields) -> None:
         """The same, of fields that a client chose."""
         if self.render is _json:
-            line = _json(fields)
+            try:
+                line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+            except TypeError:  # a call more takes 0.2 us
+                line = _json(fields)
             # One look at the whole line, not at each field, for what needs care: saves 1 us.
             if len(line) < 2048 and line.isascii() and b"\\" not in line and b"\x7f" not in line:
                 self.sink.write(line)
