@@ -13,6 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.wsgi_client import CLIENTS
+
 REQUESTS = 200  # a block: some 10 ms of bare Flask
 ROOT = Path(__file__).resolve().parent.parent
 SERVICE = ROOT / "{{cookiecutter.project_slug}}"
@@ -122,11 +124,11 @@ def in_turns(
     """
     samples = {scenario: Samples() for scenario in scenarios}
     turns = deque(group)
-    for number in range(-1, rounds):  # round -1 warms up
+    for number in range(-1, rounds):  # round -1 warms up: each client has been seen once
         for scenario in scenarios:
             turns.rotate(-1)
             for worker in turns:
-                wall, own = worker.ask("block", scenario, requests)
+                wall, own = worker.ask("block", scenario, requests if number >= 0 else CLIENTS)
                 if number >= 0:
                     samples[scenario].add(worker.label, wall if waits else own)
     return samples

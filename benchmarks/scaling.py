@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.in_process import ROOT, SERVICE, in_turns, python_environment, workers
+from benchmarks.in_process import ROOT, SERVICE, Samples, in_turns, python_environment, workers
 
 HIGH = "1000000 per day;500000 per hour"
 
@@ -53,15 +53,19 @@ def size(curve: Curve, settings: dict[str, Any], before: int) -> int:
     return int(named[0]) if named else before
 
 
-def measure_curves(python: Path, logs: Path, rounds: int, quick: bool) -> list[dict[str, Any]]:
+def measure_curves(
+    python: Path, logs: Path, generations: int, rounds: int, quick: bool
+) -> list[dict[str, Any]]:
     results = []
     for curve in curves(quick):
         pair = [("few", "four", curve.few), ("many", "four", curve.many)]
-        with workers(python, logs, pair, check=False) as group:
-            command, few, many = curve.before
-            for worker, number in zip(group, (few, many), strict=True):
-                worker.ask(command, number)
-            samples = in_turns(group, [curve.scenario], rounds)[curve.scenario]
+        command, few, many = curve.before
+        samples = Samples()
+        for _ in range(generations):
+            with workers(python, logs, pair, check=False) as group:
+                for worker, number in zip(group, (few, many), strict=True):
+                    worker.ask(command, number)
+                samples.extend(in_turns(group, [curve.scenario], rounds)[curve.scenario])
         results.append(
             {
                 "what": curve.what,

@@ -195,8 +195,10 @@ class Suite:
         return result
 
     def scaling(self) -> list[Results]:
-        rounds = self.effort.generations * self.effort.rounds
-        return measure_curves(self.python, self.logs, rounds, self.effort.quick)
+        effort = self.effort
+        return measure_curves(
+            self.python, self.logs, effort.generations, effort.rounds, effort.quick
+        )
 
     def start(self) -> list[Results]:
         return measure_start(self.python, self.effort.starts)
