@@ -42,9 +42,7 @@ VERSIONS = [
 
 @dataclass(frozen=True)
 class Effort:
-    generations: (
-        int  # of processes: where one lies in memory is worth some 3 %, for better or worse
-    )
+    generations: int  # of processes: where one lies in memory is worth some 3 %
     rounds: int  # in each of them
     http_rounds: int
     http_seconds: int
@@ -88,7 +86,8 @@ class Suite:
 
     def layers(self) -> list[Results]:
         """One middleware more each time; `more_us` is the median of the rounds' differences."""
-        found = self._in_generations(LAYERS, ["plain"], "memory://")["plain"]
+        samples, _ = self._in_generations(LAYERS, ["plain"], "memory://")
+        found = samples["plain"]
         return [
             {
                 "up_to": name,
@@ -115,11 +114,11 @@ class Suite:
         names: Sequence[str],
         scenarios: Sequence[str],
         storage: str,
-        trips: dict[str, float] | None = None,
-    ) -> dict[str, Samples]:
-        """:param trips: takes up how often one request of each contender waits for Redis."""
+    ) -> tuple[dict[str, Samples], dict[str, float]]:
+        """:returns: samples by scenario; how often a request of each contender waits for Redis."""
         is_redis = storage != "memory://"
         samples = {scenario: Samples() for scenario in scenarios}
+        trips: dict[str, float] = {}
         databases = itertools.count()  # one each: they use the same keys
         for _ in range(self.effort.generations):
             contenders = [
@@ -128,15 +127,14 @@ class Suite:
             ]
             with workers(self.python, self.logs, contenders, check=True) as group:
                 found = in_turns(group, scenarios, self.effort.rounds, waits=is_redis)
-                if is_redis and trips is not None:
+                if is_redis:
                     trips |= {w.label: w.ask("trips") for w in group if w.label != "bare"}
             for scenario, some in found.items():
                 samples[scenario].extend(some)
-        return samples
+        return samples, trips
 
     def _group(self, names: Sequence[str], scenarios: Sequence[str], storage: str) -> list[Results]:
-        trips: dict[str, float] = {}
-        samples = self._in_generations(names, scenarios, storage, trips)
+        samples, trips = self._in_generations(names, scenarios, storage)
         return [
             {
                 "scenario": scenario,

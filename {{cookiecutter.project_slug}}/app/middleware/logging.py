@@ -231,7 +231,7 @@ class _Exchange:
         self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
     ) -> Callable[[bytes], object]:
         for name, _ in headers:
-            if len(name) == 12 and name.lower() == "x-request-id":
+            if name.lower() == "x-request-id":
                 headers = [header for header in headers if header[0].lower() != "x-request-id"]
                 break
         headers = [*headers, ("X-Request-ID", self.request_id)]

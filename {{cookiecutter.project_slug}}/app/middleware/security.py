@@ -173,13 +173,12 @@ class SecurityHeaders:
         def secured(
             status: str, headers: Headers, exc_info: Any = None
         ) -> Callable[[bytes], object]:
-            present, content_type = dict(headers), "Content-Type"
+            present = dict(headers)
             is_usual = self.usual.issuperset(present)  # saves 1 us
             if not is_usual:
                 present = {name.lower(): value for name, value in headers}
-                content_type = "content-type"
-            content_type = present.get(content_type, "").lower()
-            is_page = content_type.startswith(PAGES) or "csp_changes" in environ
+            content_type = present.get("Content-Type" if is_usual else "content-type", "")
+            is_page = content_type.lower().startswith(PAGES) or "csp_changes" in environ
             added = self.choose(environ, status, is_page)
             if is_usual or self.watched.isdisjoint(present):
                 headers.extend(added)
