@@ -6,12 +6,12 @@ import os
 import re
 import secrets
 import sys
-import tempfile
 from pathlib import Path
 
 ANSWERS = r"""{{ cookiecutter | tojson }}"""
 STARTED, CONFIG, ENV = Path(".cookiecutter-started"), Path("app/config.py"), Path(".env")
-CACHES = re.compile(r"(^|/)(__pycache__|\.hypothesis|\.[a-z]+_cache|[^/]*\.egg-info)/|\.pyc$")
+CACHES = r"(^|/)(__pycache__|\.hypothesis|\.[a-z]+_cache|[^/]*\.egg-info)/|\.pyc$"
+UNWANTED = re.compile(rf"{CACHES}|^HOOKS-DID-NOT-RUN\.md$")
 FILES = "proxy logging cors rate_limiting user_agents authentication validation security"
 DEFAULTS = """    CORS_ORIGINS = ["http://localhost:3000"]
     RATELIMIT_DEFAULT = "200 per hour;50 per minute"
@@ -45,20 +45,18 @@ def configure(text: str, lines: list[str]) -> str:
 
 
 def remove_copies(since: int, starters: list[str]) -> None:
-    """Caches, which a template in use has beside its files, and what an adopter does not want."""
+    """Caches of a template in use, the note for bakes without hooks, what an adopter has."""
     for folder, folders, files in os.walk("."):
         folders[:] = sorted({*folders} - {".git", ".venv", "node_modules"})
         for path in (Path(folder, name) for name in files):
-            unwanted = path.as_posix() in starters or CACHES.search(path.as_posix())
+            unwanted = path.as_posix() in starters or UNWANTED.search(path.as_posix())
             if unwanted and path.lstat().st_mtime_ns >= since:
                 path.unlink()
                 if not os.listdir(folder):
                     os.removedirs(folder)
 
 
-def write_secret(answers: dict[str, str]) -> None:
-    if "_commit" in answers and Path.cwd().parent.parent == Path(tempfile.gettempdir()).resolve():
-        return  # `cruft update` compares two services that it bakes there: their secrets differ
+def write_secret() -> None:
     ENV.touch(0o600)
     head = "# Secrets of this machine, not for git. .env.example explains every key.\n"
     ENV.write_text(f"{head}FLASK_SECRET_KEY={secrets.token_hex(32)}\n", "ascii", newline="\n")
@@ -99,7 +97,7 @@ def how_to_adopt(path: str, lines: list[str]) -> str:
 
 
 def main(answers: dict[str, str]) -> None:
-    since, absent = STARTED.stat().st_mtime_ns, read(STARTED).split()
+    since, absent = STARTED.stat().st_mtime_ns, read(STARTED).splitlines()
     STARTED.unlink()
     path, lines = their_application(since), settings(answers)
     remove_copies(since, absent if path else [])  # beside our wsgi.py, Flask would not find theirs
@@ -109,7 +107,7 @@ def main(answers: dict[str, str]) -> None:
     if CONFIG.stat().st_mtime_ns >= since:
         CONFIG.write_text(configure(read(CONFIG), lines), encoding="utf-8", newline="\n")
     if not ENV.exists() or ENV.stat().st_mtime_ns >= since:
-        write_secret(answers)
+        write_secret()
     here = Path.cwd()
     folder = here.name if os.environ.get("PWD") == str(here.parent) else ascii(str(here))
     print(f"\nNext:\n    cd {folder}\n    make run\n    curl -i http://127.0.0.1:5000/api/ping\n")

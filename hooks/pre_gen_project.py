@@ -1,4 +1,4 @@
-"""Refuses answers from which no service would start, in one line that says what to type."""
+"""Refuses answers from which no service would start, each in a line that says what to type."""
 
 import ipaddress
 import json
@@ -8,16 +8,10 @@ import unicodedata
 from pathlib import Path
 
 ANSWERS = r"""{{ cookiecutter | tojson }}"""
-# Its time, and the starters that were not here, are for the other hook.
+# Its time, and those of STARTERS that were not here, are for the other hook.
 STARTED = Path(".cookiecutter-started")
-STARTERS = """.dockerignore .editorconfig .env .env.example .flaskenv .gitattributes .gitignore
-.github/workflows/ci.yml Dockerfile Makefile README.md compose.yaml gunicorn.conf.py pyproject.toml
-wsgi.py app/__init__.py app/api/__init__.py app/api/health.py app/api/orders.py app/api/ping.py
-app/checks.py app/config.py app/errors.py app/extensions.py app/tokens.py tests/__init__.py
-tests/test_checks.py tests/test_errors.py tests/test_every_response.py tests/test_orders.py
-tests/test_tokens.py"""
+STARTERS = r"""{{ starters | tojson }}"""
 APPS = ("capacitor", "ionic", "tauri", "chrome-extension", "moz-extension", "safari-web-extension")
-LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 COUNT = r"\s*0*[1-9][0-9]{0,8}\s*"
 LIMIT = re.compile(rf"(?ai){COUNT}(/|per)({COUNT}|\s*)(second|minute|hour|day|month|year)s?\s*")
 SLUG = re.compile(r"(?!(con|prn|aux|nul|(com|lpt)\d)$)[a-z0-9]+([-_][a-z0-9]+)*", re.A | re.I)
@@ -25,14 +19,13 @@ SLUG = re.compile(r"(?!(con|prn|aux|nul|(com|lpt)\d)$)[a-z0-9]+([-_][a-z0-9]+)*"
 
 def refused_text(text: str) -> str:
     if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in text):
-        return "has signs that are no text; write letters, such as Order Service"
-    return "" if text.strip() else "is empty; write a few words"
+        return "has control characters; write letters, for example Order Service"
+    return "" if text.strip() else "is empty; write a few words, for example Order Service"
 
 
 def refused_slug(text: str) -> str:
-    if SLUG.fullmatch(text) and len(text) < 65:
-        return ""
-    return "is no folder name; write letters, digits, hyphens or underscores, as in order-service"
+    good = SLUG.fullmatch(text) and len(text) < 65
+    return "" if good else "is not a folder name; write letters, digits, - or _: order-service"
 
 
 def refused_origins(text: str) -> str:
@@ -75,7 +68,7 @@ def is_host(host: str) -> bool:
             return bool(ipaddress.IPv4Address(host))
     except ValueError:
         return False
-    return len(host) < 254 and all(LABEL.fullmatch(label) for label in host.split("."))
+    return len(host) < 254 and all(re.fullmatch("[a-z0-9_-]{1,63}", s) for s in host.split("."))
 
 
 def refused_limits(text: str) -> str:
@@ -83,13 +76,13 @@ def refused_limits(text: str) -> str:
         if not LIMIT.fullmatch(part):
             has = "" if part == text else f"has {part.strip()[:60]!a}, which "
             units = "second, minute, hour, day, month or year"
-            return f"{has}is no limit; write 1 or more per {units}: 200 per hour;50 per minute"
+            return f"{has}is not a limit; write 1 or more per {units}: 200 per hour;50 per minute"
     return "" if len(text) < 76 else "is too long; write 3 limits or fewer, 75 characters in all"
 
 
 def refused_proxies(text: str) -> str:
     good = re.fullmatch(r"\s*(0?[0-9]|10)\s*", text, re.ASCII)
-    return "" if good else "is no whole number from 0 to 10; write 0, or 1 behind nginx"
+    return "" if good else "is not a whole number from 0 to 10; write 0, or 1 behind nginx"
 
 
 CHECKS = {
@@ -102,18 +95,26 @@ CHECKS = {
 }
 
 
-def main(answers: dict[str, object]) -> str | None:
+def problems(answers: dict[str, object]) -> dict[str, str]:
+    """A line on each wrong answer; cookiecutter_flask_middleware.py asks again by it."""
+    found = {}
+    for name in filter(answers.__contains__, CHECKS):
+        text = str(answers[name])
+        if problem := CHECKS[name](text):
+            found[name] = f"{name}: {text[:60]!a}{'...' * (len(text) > 60)} {problem}"
+    return found
+
+
+def main(answers: dict[str, object], starters: list[str]) -> str | None:
     """:returns: what is wrong, which sys.exit() prints to standard error; None if all is well."""
     for name in ("app", "app/middleware"):
         if Path(f"{name}.py").exists():
             return f"\n{name}.py is here, and {name}/ would hide it; copy single files instead\n"
-    for name, refused in CHECKS.items():
-        value = str(answers[name])
-        if problem := refused(value):
-            return f"\n{name}: {value[:60]!a}{'...' * (len(value) > 60)} {problem}\n"
-    STARTED.write_text(" ".join(s for s in STARTERS.split() if not Path(s).exists()), "ascii")
+    if wrong := problems(answers):
+        return "\n" + "\n".join(wrong.values()) + "\n"
+    STARTED.write_text("\n".join(name for name in starters if not Path(name).exists()), "utf-8")
     return None
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(ANSWERS)))
+    sys.exit(main(json.loads(ANSWERS), json.loads(STARTERS)))

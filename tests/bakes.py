@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.servers import SERVICE, TEMPLATE
 
 SLUG = "flask-service"  # of the default answers
+NOTE = "HOOKS-DID-NOT-RUN.md"
 CACHES = ("__pycache__", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 
 
@@ -26,7 +27,8 @@ def template() -> Path:
     ignored = shutil.ignore_patterns(*CACHES, "*.egg-info", "*.pyc")
     for name in ("hooks", SERVICE.name):
         shutil.copytree(TEMPLATE / name, copy / name, ignore=ignored)
-    shutil.copy(TEMPLATE / "cookiecutter.json", copy)
+    for name in ("cookiecutter.json", "cookiecutter_flask_middleware.py"):
+        shutil.copy(TEMPLATE / name, copy)
     return copy
 
 
@@ -109,7 +111,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def source_files() -> set[str]:
-    return files(template() / SERVICE.name)
+    """What a bake brings, but for .env: a note is for bakes without hooks."""
+    return files(template() / SERVICE.name) - {NOTE}
 
 
 def settings(folder: Path) -> dict[str, object]:

@@ -10,7 +10,6 @@ import pytest
 
 from tests.bakes import SLUG, bake, baked, contents, files, python, run, source_files
 from tests.parts import require
-from tests.test_hooks import pre_gen
 
 GIT = ("-c", "user.name=Tests", "-c", "user.email=tests@example.com", "-c", "commit.gpgsign=false")
 OVER = {"cors_origins": "https://app.example.com", "rate_limits": "2 per minute"}
@@ -222,13 +221,6 @@ def test_a_deleted_starter_stays_deleted_and_a_middleware_comes_back(tmp_path: P
     (service / "app/middleware/cors.py").unlink()
     over(service, "-s")
     assert contents(service) == before
-
-
-def test_the_starters_are_all_files_of_the_template_but_the_middlewares() -> None:
-    middlewares = {name for name in source_files() if re.match("(app|tests)/middleware/", name)}
-    starters = pre_gen.STARTERS.split()
-    assert sorted(starters) == sorted({*starters})
-    assert {*starters} == source_files() - middlewares | {".env"}
 
 
 def adopt(path: Path, imports: list[str], calls: list[str], keys: list[str]) -> None:
