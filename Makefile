@@ -1,5 +1,6 @@
 # make run    bakes the default service into build/ and serves it on http://127.0.0.1:5000
 # make test   the template's tests and the service's;  make soak: the same at full size, minutes each
+# make test-real   what needs an engine for containers or many packages
 # make lint   ruff, ruff format and mypy, on both;     make bench: the figures of benchmarks/
 #
 # Python 3.10 or newer and make are all that they need. Paths are relative: names may have blanks.
@@ -15,7 +16,7 @@ CLEAN := env -u ARGS -u MAKEFLAGS -u MAKELEVEL
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run bake test soak bench lint clean
+.PHONY: help run bake test test-real soak bench lint clean
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
@@ -31,6 +32,9 @@ bake: .venv/run.toml
 test: .venv/dev.toml
 	@$(CLEAN) $(BIN)/python -m pytest -p no:cacheprovider -n auto --dist worksteal $(ARGS)
 
+test-real: .venv/dev.toml
+	@$(CLEAN) $(BIN)/python -m pytest -p no:cacheprovider -m real $(ARGS)
+
 soak: .venv/dev.toml
 	@$(CLEAN) $(BIN)/python -m pytest -p no:cacheprovider -m soak $(ARGS)
 
@@ -40,7 +44,7 @@ bench: .venv/dev.toml
 lint: .venv/dev.toml
 	@$(BIN)/python -m ruff check --cache-dir .ruff_cache .
 	@$(BIN)/python -m ruff format --check --cache-dir .ruff_cache .
-	@$(BIN)/python -m mypy hooks/pre_gen_project.py tests benchmarks
+	@$(BIN)/python -m mypy cookiecutter_flask_middleware.py hooks/pre_gen_project.py tests benchmarks
 	@$(BIN)/python -m mypy hooks/post_gen_project.py
 	@cd '$(SERVICE)' && ../$(BIN)/python -m mypy --cache-dir ../.mypy_cache/service
 

@@ -21,6 +21,7 @@ PACKAGES = {
     "npm": "npm",
     "git": "git",
     "openssl": "openssl",
+    "tmux": "tmux",
 }
 
 
