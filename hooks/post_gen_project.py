@@ -44,16 +44,19 @@ def configure(text: str, lines: list[str]) -> str:
     return text
 
 
-def remove_copies(since: int, starters: list[str]) -> None:
-    """Caches of a template in use, the note for bakes without hooks, what an adopter has."""
+def tidy(since: int, starters: list[str]) -> None:
+    """Remove caches of a template in use, a note for bakes without hooks, what an adopter has."""
     for folder, folders, files in os.walk("."):
         folders[:] = sorted({*folders} - {".git", ".venv", "node_modules"})
         for path in (Path(folder, name) for name in files):
-            unwanted = path.as_posix() in starters or UNWANTED.search(path.as_posix())
-            if unwanted and path.lstat().st_mtime_ns >= since:
-                path.unlink()
-                if not os.listdir(folder):
-                    os.removedirs(folder)
+            if path.lstat().st_mtime_ns < since:
+                continue
+            if path.as_posix() not in starters and not UNWANTED.search(path.as_posix()):
+                path.chmod(path.stat().st_mode | 0o200)  # a template may be read-only
+                continue
+            path.unlink()
+            if not os.listdir(folder):
+                os.removedirs(folder)
 
 
 def write_secret() -> None:
@@ -100,7 +103,7 @@ def main(answers: dict[str, str]) -> None:
     since, absent = STARTED.stat().st_mtime_ns, read(STARTED).splitlines()
     STARTED.unlink()
     path, lines = their_application(since), settings(answers)
-    remove_copies(since, absent if path else [])  # beside our wsgi.py, Flask would not find theirs
+    tidy(since, absent if path else [])  # beside our wsgi.py, Flask would not find theirs
     if path:
         open("app/__init__.py", "ab").close()  # for the imports, where they have none
         return print(how_to_adopt(path, lines))
