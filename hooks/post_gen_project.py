@@ -1,10 +1,8 @@
 """Sets app/config.py and .env, says what comes next; changes no file that this run has not made."""
 
-import ast
 import json
 import os
 import re
-import secrets
 import sys
 from pathlib import Path
 
@@ -40,7 +38,7 @@ def configure(text: str, lines: list[str]) -> str:
         if text.count(default) != 1:
             sys.exit(f"{CONFIG}: expected this line once: {default.strip()}")
         text = text.replace(default, line)
-    ast.parse(text)
+    compile(text, CONFIG, "exec")
     return text
 
 
@@ -62,7 +60,7 @@ def tidy(since: int, starters: list[str]) -> None:
 def write_secret() -> None:
     ENV.touch(0o600)
     head = "# Secrets of this machine, not for git. .env.example explains every key.\n"
-    ENV.write_text(f"{head}FLASK_SECRET_KEY={secrets.token_hex(32)}\n", "ascii", newline="\n")
+    ENV.write_text(f"{head}FLASK_SECRET_KEY={os.urandom(32).hex()}\n", "ascii", newline="\n")
 
 
 def read(path: str | Path) -> str:

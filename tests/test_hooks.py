@@ -27,8 +27,7 @@ GOOD = {
     "rate_limits": "200 per hour;50 per minute",
     "trusted_proxies": "0",
 }
-STDLIB = {"ast", "ipaddress", "json", "os", "pathlib", "re", "secrets", "sys"}
-STDLIB |= {"unicodedata"}
+STDLIB = {"ipaddress", "json", "os", "pathlib", "re", "sys", "unicodedata"}
 HOSTILE = 'O\'Brien "x" \\ \u00e9 {{ 7*7 }} $(id)'
 
 BAD = [
