@@ -125,9 +125,9 @@ def settings(folder: Path) -> dict[str, object]:
 
 
 def run(
-    command: Sequence[str | Path], folder: Path, **env: str
+    command: Sequence[str | Path], folder: Path, *, seconds: float = 300, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder.
+    """Run a command in a folder, for so many seconds at most.
 
     :raises AssertionError: with what it printed, if it fails.
     """
@@ -139,7 +139,7 @@ def run(
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=300,
+        timeout=seconds,
     )
     assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
     return done

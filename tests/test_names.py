@@ -124,4 +124,4 @@ def test_a_service_with_a_real_packages_name_installs_and_passes_its_tests(
 @pytest.mark.parametrize("name", ["Flask", "app", "json", "tests", "types"])
 def test_a_service_with_a_modules_name_passes_all_its_tests(tmp_path: Path, name: str) -> None:
     service = baked(tmp_path / "out", {"project_name": name})
-    run([installed(service), *PYTEST], service)
+    run([installed(service), *PYTEST], service, seconds=900)

@@ -234,11 +234,11 @@ def test_a_service_serves_and_passes_its_tests_whatever_made_and_installed_it(
         assert (service / ".env").stat().st_mode & 0o777 == 0o600
         if installer == "pip":
             make: list[str | Path] = [require("make"), f"PYTHON={sys.executable}"]
-            run([*make, "test", "ARGS=-q -x"], service)
+            run([*make, "test", "ARGS=-q -x"], service, seconds=900)
             serve: list[str | Path] = [*make, "run", f"PORT={port}"]
         else:
             run([*UV, "sync", "-q", "--python", sys.executable], service)
-            run([*UV, "run", "-q", "pytest", "-q", "-x"], service)
+            run([*UV, "run", "-q", "pytest", "-q", "-x"], service, seconds=900)
             serve = [*UV, "run", "-q", "flask", "run", "--port", str(port)]
         assert ping(service, serve, port) == "pong"
 
