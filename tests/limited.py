@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import importlib.util
+import itertools
 import logging
 import sys
 import threading
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,22 +22,36 @@ from flask import Flask
 
 from tests.servers import SERVICE
 
+FOLDER = SERVICE / "app" / "middleware"
+PACKAGE = "limits_of_the_template"  # the folder, without the service around it
+
 
 def load(anew: bool = False) -> ModuleType:
-    """app/middleware/rate_limiting.py as a module of its own, or one more that shares nothing."""
-    name = "rate_limiting_of_the_template"
+    """rate_limiting.py in a package of its own, or once more with a limiter of its own."""
+    if PACKAGE not in sys.modules:
+        _import(PACKAGE, FOLDER / "__init__.py", [str(FOLDER)])
+    name = f"{PACKAGE}.rate_limiting"
     if anew or name not in sys.modules:
-        path = SERVICE / "app" / "middleware" / "rate_limiting.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module if anew else sys.modules.setdefault(name, module)
+        module = _import(f"{name}_{next(numbers)}", FOLDER / "rate_limiting.py")
+        if anew:
+            return module
+        sys.modules[name] = module
     return sys.modules[name]
 
 
+numbers = itertools.count()
+
+
+def _import(name: str, path: Path, folders: list[str] | None = None) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=folders)
+    assert spec and spec.loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class Lines(logging.Handler):
-    """The log lines of rate_limiting.py."""
+    """The log lines of rate_limiting.py and of its parts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,12 +66,13 @@ class Lines(logging.Handler):
 
 @contextmanager
 def log_lines() -> Iterator[Lines]:
-    lines = Lines()
-    load().logger.addHandler(lines)
+    gc.collect()  # the stores of earlier tests: each has a thread that asks it
+    lines, logger = Lines(), logging.getLogger(PACKAGE)
+    logger.addHandler(lines)
     try:
         yield lines
     finally:
-        load().logger.removeHandler(lines)
+        logger.removeHandler(lines)
 
 
 def make_app(uri: str, **config: Any) -> Flask:
@@ -73,7 +91,7 @@ def state(app: Flask) -> str:
 
 
 @dataclass
-class Answers:
+class Responses:
     """Status codes and how long each took (seconds)."""
 
     statuses: list[int] = field(default_factory=list)
@@ -92,29 +110,29 @@ class Answers:
         return max(self.seconds)
 
 
-def each(number: int, threads: int, one: Callable[[int], int], pause: float = 0.0) -> Answers:
+def each(number: int, threads: int, one: Callable[[int], int], pause: float = 0.0) -> Responses:
     """Call one(n) for n below number from so many threads.
 
     :param pause: seconds between two calls of a thread; without one the threads of this process
         wait for each other (the interpreter's lock), and that is what is measured.
     """
-    answers = Answers()
+    responses = Responses()
 
     def timed(n: int) -> None:
         start = time.monotonic()
         status = one(n)
-        answers.seconds.append(time.monotonic() - start)
-        answers.statuses.append(status)
+        responses.seconds.append(time.monotonic() - start)
+        responses.statuses.append(status)
         time.sleep(pause)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(timed, range(number)))
-    return answers
+    return responses
 
 
 def in_process(
     app: Flask, number: int, client: str | None = None, threads: int = 8, pause: float = 0.0
-) -> Answers:
+) -> Responses:
     """So many requests, of one client or each of another."""
 
     def one(n: int) -> int:
@@ -130,7 +148,7 @@ def over_http(
     headers: Callable[[int], dict[str, str]],
     path: str = "/api/ping",
     threads: int = 16,
-) -> Answers:
+) -> Responses:
     """So many requests over connections that are kept alive, in turn to each port."""
     local = threading.local()
     opened: list[http.client.HTTPConnection] = []
@@ -144,14 +162,14 @@ def over_http(
         connection = local.connections[n % len(ports)]
         try:
             connection.request("GET", path, headers=headers(n))
-            answer = connection.getresponse()
-            answer.read()
+            response = connection.getresponse()
+            response.read()
         except (http.client.HTTPException, ConnectionError):  # the server closed it: idle too long
             connection.close()
             connection.request("GET", path, headers=headers(n))
-            answer = connection.getresponse()
-            answer.read()
-        status: int = answer.status
+            response = connection.getresponse()
+            response.read()
+        status: int = response.status
         return status
 
     try:

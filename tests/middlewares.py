@@ -1,4 +1,4 @@
-"""The eight middleware files, as a person finds them who copies one: by their docstrings."""
+"""The middleware files, as a person finds them who copies one: by their docstrings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.servers import SERVICE
 
 FOLDER = SERVICE / "app" / "middleware"
+ENGINE = FOLDER / "engine"
 NAMES = (
     "proxy",
     "logging",
@@ -37,8 +38,15 @@ class Middleware:
     @property
     def requirements(self) -> list[str]:
         """What its `Needs: pip install "..." "..."` lines ask for."""
-        needs = self.docstring.partition("Needs:")[2].partition("Add:")[0]
+        needs = self.docstring.partition("Needs:")[2].partition("Copy:")[0].partition("Add:")[0]
         return re.findall(r'"([^"]+)"', needs)
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of engine/ that its `Copy:` lines name."""
+        found = re.search(r"^Copy: +engine/ \(([a-z_,\s]+)\)$", self.docstring, re.M)
+        assert found, f"{self.name}.py does not say what to copy with it"
+        return [part.strip() for part in found[1].split(",")]
 
     @property
     def line(self) -> str:
@@ -77,6 +85,25 @@ class Middleware:
                 before = table[key]
                 table[key] = (f"{before[0]} {default}".strip(), f"{before[1]} {meaning}".strip())
         return table
+
+
+def parts_imported_by(path: Path) -> set[str]:
+    """The parts of engine/ that a file imports, with what those import."""
+    found: set[str] = set()
+    waiting = [path]
+    while waiting:
+        for node in ast.walk(ast.parse(waiting.pop().read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            name = (node.module or "").removeprefix("app.middleware.")
+            if not node.level and not name.startswith("engine"):
+                continue
+            name = name.removeprefix("engine").lstrip(".")
+            for part in [name] if name else [alias.name for alias in node.names]:
+                if part not in found:
+                    found.add(part)
+                    waiting.append(ENGINE / f"{part}.py")
+    return found
 
 
 def read(path: Path) -> Middleware:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.middlewares import MIDDLEWARES, TOKENS, Middleware, read
 from tests.servers import SERVICE, TEMPLATE
 
-CHECKS = read(SERVICE / "app" / "checks.py")  # no middleware either
+CHECKS = read(SERVICE / "app" / "checks" / "__init__.py")  # no middleware either
 
 PAGE = TEMPLATE / "docs" / "settings.md"
 HEAD = """# Settings

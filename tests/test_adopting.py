@@ -113,7 +113,7 @@ def test_only_the_middlewares_and_their_tests_arrive(service: Path, layout: str)
     assert folders == {name.partition("/")[0] for name in after if "/" in name} - {".git"}
 
     new = {line[3:] for line in git(service, "status", "--porcelain").splitlines()}
-    came = {"app/middleware/", "tests/middleware/", "app/", "tests/"}
+    came = {"app/middleware/", "app/middleware/engine/", "tests/middleware/", "app/", "tests/"}
     assert new <= came | {f"app/middleware/{Path(name).name}" for name in of_ours}, new
     assert routes(service) == listed
 

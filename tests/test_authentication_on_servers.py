@@ -173,8 +173,8 @@ def raw_status(server: Server, headers: bytes) -> int:
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         head = b"GET /api/orders HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         connection.sendall(head + headers + b"\r\n")
-        with connection.makefile("rb") as answer:
-            return int(answer.readline().split()[1])
+        with connection.makefile("rb") as response:
+            return int(response.readline().split()[1])
 
 
 def test_a_key_from_the_command_works_from_dotenv_and_from_a_shell(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_key_from_the_command_works_from_dotenv_and_from_a_shell(tmp_path: Pat
 
 
 def test_keys_are_not_an_accident_of_an_empty_variable() -> None:
-    with pytest.raises(RuntimeError, match="API_KEYS: not a mapping"):
+    with pytest.raises(RuntimeError, match="API_KEYS: is not a mapping"):
         waitress(SERVICE, env={"FLASK_API_KEYS": ""})
 
 

@@ -33,7 +33,7 @@ def raw():
 def number():
     return {"number": request.get_json()}, 201
 """
-CLOSED = 0  # the connection ends without an answer: what waitress does when the client has gone
+CLOSED = 0  # the connection ends without an response: what waitress does when the client has gone
 
 DOCUMENT = b'{"item": "tea", "quantity": 2}'
 HEAD = b"POST /api/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -159,15 +159,15 @@ def test_http_1_0_has_no_chunks(server: Server) -> None:
 def test_over_http_2_a_body_without_a_length_is_whole_or_refused(
     server: Server, method: str
 ) -> None:
-    def answer(body: bytes, content_type: bytes = b"application/json") -> Any:
+    def response(body: bytes, content_type: bytes = b"application/json") -> Any:
         return json.loads(over_http_2(server.port, method, "/api/raw", body, content_type))
 
-    assert answer(padded(LIMIT)) == {"length": LIMIT}
-    assert answer(padded(LIMIT + 1))["status"] == 413
-    assert answer(padded(5 * LIMIT))["status"] == 413
-    assert answer(DOCUMENT[:-1])["status"] == 400
-    assert answer(b"a,b", b"text/csv")["status"] == 411
-    assert answer(b"") == {"length": 0}
+    assert response(padded(LIMIT)) == {"length": LIMIT}
+    assert response(padded(LIMIT + 1))["status"] == 413
+    assert response(padded(5 * LIMIT))["status"] == 413
+    assert response(DOCUMENT[:-1])["status"] == 400
+    assert response(b"a,b", b"text/csv")["status"] == 411
+    assert response(b"") == {"length": 0}
 
 
 def test_text_in_chunks_is_whole_or_refused(server: Server) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
+import importlib
 import json
 import sys
 import time
@@ -17,26 +17,27 @@ import pytest
 from tests.servers import SERVICE, Server, granian, gunicorn, waitress
 
 
-def load_matrix() -> ModuleType:
-    """The service's test file as a module, leaving no trace of its package `app` behind."""
-    path = SERVICE / "tests" / "test_every_response.py"
-    spec = importlib.util.spec_from_file_location("every_response", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    before = set(sys.modules)
-    sys.modules["every_response"] = module  # its dataclasses look themselves up
+def load_tests() -> list[ModuleType]:
+    """Modules of the service's tests, leaving no trace of its packages `app` and `tests` behind."""
+    before = {name: sys.modules.pop(name) for name in list(sys.modules) if is_of_a_package(name)}
     sys.path.insert(0, str(SERVICE))
     try:
-        spec.loader.exec_module(module)
+        return [importlib.import_module(f"tests.{name}") for name in MODULES]
     finally:
         sys.path.remove(str(SERVICE))
-        for name in set(sys.modules) - before:
-            if name.partition(".")[0] == "app":
-                del sys.modules[name]
-    return module
+        for name in list(filter(is_of_a_package, sys.modules)):
+            del sys.modules[name]
+        sys.modules.update(before)
 
 
-matrix: Any = load_matrix()
+def is_of_a_package(name: str) -> bool:
+    return name.partition(".")[0] in ("app", "tests")
+
+
+MODULES = ("test_every_response", "promises")
+matrix: Any
+promises: Any
+matrix, promises = load_tests()
 WSGI = """
 from app import create_app
 from tests.test_every_response import add_routes
@@ -60,17 +61,17 @@ def served(
     (folder / "matrix_wsgi.py").write_text(WSGI, encoding="utf-8")
     (folder / "requests.log").touch()
     start, options = SERVERS[request.param]
-    settings = {**matrix.SETTINGS, "LOG_FILE": str(folder / "requests.log")}
+    settings = {**promises.SETTINGS, "LOG_FILE": str(folder / "requests.log")}
     env = {f"FLASK_{name}": json.dumps(value) for name, value in settings.items()}
     env["PYTHONPATH"] = str(folder)
     with start(SERVICE, *options, target="matrix_wsgi:app", env=env) as server:
-        yield request.param, server, matrix.Log(folder / "requests.log")
+        yield request.param, server, promises.Log(folder / "requests.log")
 
 
 def ask(port: int, kind: Any, origin: str | None) -> Any:
     """One request on a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    headers = matrix.headers_of(kind, origin)
+    headers = promises.headers_of(kind, origin)
     connection.putrequest(kind.method, kind.path, skip_host=True, skip_accept_encoding=True)
     for name, value in headers.items():
         connection.putheader(name, value)
@@ -83,7 +84,7 @@ def ask(port: int, kind: Any, origin: str | None) -> Any:
     except http.client.IncompleteRead as error:
         body, broken = error.partial, True
     connection.close()
-    return matrix.Answer(response.status, response.getheaders(), body, broken)
+    return promises.Received(response.status, response.getheaders(), body, broken)
 
 
 def lines_of(log: Any, count: int) -> list[dict[str, Any]]:
@@ -96,20 +97,20 @@ def lines_of(log: Any, count: int) -> list[dict[str, Any]]:
     return lines
 
 
-@pytest.mark.parametrize("origin", [matrix.ALLOWED, matrix.FOREIGN])
+@pytest.mark.parametrize("origin", [promises.ALLOWED, promises.FOREIGN])
 @pytest.mark.parametrize("kind", matrix.KINDS, ids=lambda kind: str(kind.name))
-def test_every_answer_on_the_wire_keeps_every_promise(
+def test_every_response_on_the_wire_keeps_every_promise(
     served: tuple[str, Server, Any], kind: Any, origin: str
 ) -> None:
     name, server, log = served
-    if kind.name == "preflight" and origin != matrix.ALLOWED:
+    if kind.name == "preflight" and origin != promises.ALLOWED:
         kind = replace(kind, headers={}, status=200)
     for _ in range(kind.times):
-        answer = ask(server.port, kind, origin)
+        response = ask(server.port, kind, origin)
     if name == "granian" and kind.outcome == "failed":
-        assert not answer.broken  # it ends a broken stream like a whole one: the log tells
-        answer.broken = True
-    matrix.check_promises(kind, answer, lines_of(log, kind.times), origin)
+        assert not response.broken  # it ends a broken stream like a whole one: the log tells
+        response.broken = True
+    promises.check_promises(kind, response, lines_of(log, kind.times), origin)
 
 
 def test_an_exception_never_reaches_the_server_before_the_first_byte(

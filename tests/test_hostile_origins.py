@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -33,8 +35,23 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-cors = load(SERVICE / "app" / "middleware" / "cors.py")
+def load_package(name: str, folder: Path) -> None:
+    """The folder as a package without the service around it: app/__init__.py is not run."""
+    package = ModuleType(name)
+    package.__path__ = [str(folder)]
+    sys.modules[name] = package
+
+
+load_package("middlewares_under_test", SERVICE / "app" / "middleware")
+cors = importlib.import_module("middlewares_under_test.cors")
+engine = importlib.import_module("middlewares_under_test.engine.origins")
 hook = load(TEMPLATE / "hooks" / "pre_gen_project.py")
+
+
+def read_origin(text: str) -> str:
+    found: str = engine.read_origin("CORS_ORIGINS", text)
+    return found
+
 
 # What stands in an Origin header: first what honest browsers send, then what nobody honest does.
 HONEST = [
@@ -373,10 +390,10 @@ def granted(app: Flask, origin: str, **environ: str) -> str | None:
         sent.update(headers)
 
     base = app.test_request_context("/api/").request.environ
-    answer = app.wsgi_app({**base, "HTTP_ORIGIN": origin, **environ}, start_response)
-    list(answer)
-    if hasattr(answer, "close"):
-        answer.close()
+    response = app.wsgi_app({**base, "HTTP_ORIGIN": origin, **environ}, start_response)
+    list(response)
+    if hasattr(response, "close"):
+        response.close()
     assert sent["Vary"] == "Origin"
     assert (sent.get("Access-Control-Allow-Credentials") == "true") == (
         "Access-Control-Allow-Origin" in sent
@@ -414,17 +431,17 @@ def test_what_flask_cors_finds_in_the_configuration_is_as_strict(
 
 @pytest.mark.parametrize("written", REFUSED, ids=ascii)
 def test_what_no_browser_sends_is_refused_at_start_and_at_generation(written: str) -> None:
-    with pytest.raises(ValueError, match=r"^CORS_ORIGINS: .*; write ") as refused:
+    with pytest.raises(ValueError, match=r"^CORS_ORIGINS: .*; for example ") as refused:
         service([written])
     assert str(refused.value).isascii()
-    assert ascii(written) in str(refused.value)
+    assert ascii(written)[:80].rstrip("'") in str(refused.value)
     assert hook.refused_origins(written), "the hook lets it pass"
 
 
 @pytest.mark.parametrize("written", WRITTEN + WILDCARDS, ids=ascii)
 def test_what_people_write_is_accepted_at_start_and_at_generation(written: str) -> None:
-    once = cors._compile_origin(written)
-    assert cors._compile_origin(once) == once
+    once = read_origin(written)
+    assert read_origin(once) == once
     assert hook.refused_origins(written) == ""
 
 
@@ -442,7 +459,7 @@ def by_the_url_standard(texts: list[str]) -> list[str | None]:
 
 
 def test_an_origin_is_brought_into_the_form_that_the_url_standard_gives_it() -> None:
-    assert [cors._compile_origin(text) for text in WRITTEN] == by_the_url_standard(WRITTEN)
+    assert [read_origin(text) for text in WRITTEN] == by_the_url_standard(WRITTEN)
 
 
 NOISE = "abz019-_.:/@?#*[]%\\ $^()|+~\x00\t\n\u00e9\u00df\u212a\u3002\uff0e\u0131"
@@ -478,7 +495,7 @@ def test_the_hook_and_the_middleware_agree(written: str) -> None:
 
 def accepts(written: str) -> bool:
     try:
-        cors._compile_origin(written)
+        read_origin(written)
     except ValueError:
         return False
     return True
@@ -495,7 +512,7 @@ def test_whatever_is_accepted_means_the_same_to_a_browser() -> None:
 
     collect()
     assert len(web) > 100
-    assert [cors._compile_origin(text) for text in web] == by_the_url_standard(web)
+    assert [read_origin(text) for text in web] == by_the_url_standard(web)
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
@@ -514,7 +531,7 @@ def test_random_origins_leave_nothing_in_memory() -> None:
     app = service("https://*.example.com, https://app.example.org")
     with contextlib.suppress(AssertionError):
         granted(app, "https://warm.example.com")
-    allowed: Callable[[str], bool] = app.wsgi_app.allowed  # type: ignore[attr-defined]
+    allowed: Callable[[str], bool] = app.extensions["cors"].allowed.allow
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     for number in range(20_000):
@@ -559,11 +576,12 @@ app.add_url_rule("/api/thing", view_func=lambda: "thing")
 def wire(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[servers.Server]:
-    """A service with this one middleware: the file alone in a package, as people copy it."""
+    """A service with this one middleware: the file and engine/ in a package, as people copy it."""
     folder = tmp_path_factory.mktemp("wire")
     package = folder / "app" / "middleware"
     package.mkdir(parents=True)
     (package / "cors.py").write_bytes((SERVICE / "app" / "middleware" / "cors.py").read_bytes())
+    shutil.copytree(SERVICE / "app" / "middleware" / "engine", package / "engine")
     (folder / "wire.py").write_text(WIRE_APP, encoding="ascii")
     if request.param == "granian":
         pytest.importorskip("granian")
@@ -576,7 +594,7 @@ def test_on_the_wire_too(wire: servers.Server, lines: bytes, allowed: bool) -> N
     with socket.create_connection(("127.0.0.1", wire.port), timeout=10) as connection:
         head = b"GET /api/thing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         connection.sendall(head + lines + b"\r\n")
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    names = answer.lower()
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    names = response.lower()
     assert (b"access-control-allow-origin: https://app.example.com\r\n" in names) == allowed
     assert allowed or b"access-control-" not in names

@@ -66,7 +66,7 @@ OWASP_VALIDATOR = {  # oshp-validator's tests_suite.yml, and what it wants of ea
     "Expect-CT": None,
     "X-XSS-Protection": None,
 }
-OWASP_ACCEPTED = {"Cache-Control", "X-XSS-Protection"}
+OWASP_ACCEPTED = {"Cache-Control", "X-XSS-Protection", "Referrer-Policy"}
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> str:

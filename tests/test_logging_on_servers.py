@@ -25,13 +25,16 @@ from hypothesis import strategies as st
 
 from tests import servers
 
-MIDDLEWARE = servers.SERVICE / "app" / "middleware" / "logging.py"
+MIDDLEWARE = servers.SERVICE / "app" / "middleware"
 APP = """
 import logging
+import os
 import time
 from flask import Flask, Response
-from request_logging import configure_request_logging
+from own.engine import lines
+from own.logging import configure_request_logging
 
+lines.MOST_BYTES = int(os.environ.get("MOST_BYTES") or lines.MOST_BYTES)
 app = Flask(__name__)
 app.config.from_prefixed_env()
 configure_request_logging(app)
@@ -87,7 +90,11 @@ KEYS = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A service with nothing but the logging middleware."""
-    shutil.copy(MIDDLEWARE, tmp_path / "request_logging.py")
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "__init__.py").touch()
+    shutil.copy(MIDDLEWARE / "logging.py", own)
+    shutil.copytree(MIDDLEWARE / "engine", own / "engine", ignore=shutil.ignore_patterns("*.pyc"))
     (tmp_path / "service.py").write_text(APP, encoding="utf-8")
     return tmp_path
 
@@ -140,6 +147,7 @@ def serving(
 ) -> Iterator[servers.Server]:
     start, options = KINDS[kind]
     env = {f"FLASK_{key}": value for key, value in config.items()}
+    env["MOST_BYTES"] = env.pop("FLASK_MOST_BYTES", "")
     output = stdout.writer if stdout else None
     with start(folder, *options, target="service:app", env=env, stdout=output) as server:
         yield server
@@ -340,7 +348,7 @@ def stall(
     """
     pipe = Pipe()
     agent = "a" * 900  # so that the pipe is full after some 800 lines
-    with serving(kind, folder, stdout=pipe) as server:
+    with serving(kind, folder, stdout=pipe, MOST_BYTES="100000") as server:
         began = time.monotonic()
         ids, stalled = ask_often(server, requests, agent)
         while time.monotonic() - began < seconds:

@@ -435,7 +435,7 @@ def server(
 
 def send(server: Server, number: int) -> tuple[int, Answer | Hang]:
     request, is_complete = raw_request(SEED, number)
-    # Granian drops the answer of a client that has closed its side: leave it open where we can.
+    # Granian drops the response of a client that has closed its side: leave it open where we can.
     half_close = not (is_complete and is_framed(request))
     try:
         return number, ask(server.port, request, half_close=half_close)
@@ -444,7 +444,7 @@ def send(server: Server, number: int) -> tuple[int, Answer | Hang]:
 
 
 def is_framed(request: bytes) -> bool:
-    """Whether any server can tell that the request is at its end, so that it answers at once."""
+    """Whether any server can tell that the request is at its end, so that it responds at once."""
     head, _, body = request.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     framing = [line for line in lines if line.startswith((b"Content-Length", b"Transfer-Encoding"))]
@@ -475,14 +475,14 @@ def fuzz(server: Server, amount: int) -> Counter[int]:
     statuses: Counter[int] = Counter()
     wrong = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for number, answer in pool.map(lambda number: send(server, number), range(amount)):
-            if isinstance(answer, Hang):
-                wrong.append((number, str(answer)))
+        for number, response in pool.map(lambda number: send(server, number), range(amount)):
+            if isinstance(response, Hang):
+                wrong.append((number, str(response)))
                 continue
-            statuses[answer.status] += 1
-            of_the_service = b"\r\nx-request-id: " in answer.raw.lower()
-            if answer.status >= 500 and (of_the_service or answer.status not in OF_THE_SERVER):
-                wrong.append((number, repr(answer.raw[:300])))
+            statuses[response.status] += 1
+            of_the_service = b"\r\nx-request-id: " in response.raw.lower()
+            if response.status >= 500 and (of_the_service or response.status not in OF_THE_SERVER):
+                wrong.append((number, repr(response.raw[:300])))
     assert wrong == []
     assert ask(server.port, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status in (200, 0)
     log = server.output()
@@ -491,11 +491,11 @@ def fuzz(server: Server, amount: int) -> Counter[int]:
     return statuses
 
 
-def test_no_request_is_answered_with_5xx_or_not_at_all(server: Server) -> None:
+def test_every_request_gets_a_response_and_none_is_5xx(server: Server) -> None:
     statuses = fuzz(server, FEW)
     assert {200, 400, 401, 403, 404, 405, 413, 415} <= set(statuses), statuses
 
 
 @pytest.mark.soak
-def test_no_request_of_a_hundred_thousand_is_answered_with_5xx(server: Server) -> None:
+def test_no_response_to_a_hundred_thousand_requests_is_5xx(server: Server) -> None:
     print(sorted(fuzz(server, MANY).items()))

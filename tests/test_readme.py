@@ -197,20 +197,23 @@ def command_with(readme: Path, *parts: str) -> str:
     return found[0]
 
 
-FILE = "%7B%7Bcookiecutter.project_slug%7D%7D/app/middleware/cors.py"
-FETCH = f"curl -O {RAW}/{FILE}"
-DIFFERENCE = f"curl -s {RAW}/{FILE} | diff yourapp/cors.py -"
 CORS = next(one for one in MIDDLEWARES if one.name == "cors")
+FOLDER = f"{RAW}/%7B%7Bcookiecutter.project_slug%7D%7D/app/middleware"
+FETCH = f"curl --create-dirs -o middleware/cors.py {FOLDER}/cors.py"
+PARTS = ",".join(["__init__", *CORS.parts])
+FETCH_PARTS = f'curl --create-dirs -o "middleware/engine/#1.py" "{FOLDER}/engine/{{{PARTS}}}.py"'
+DIFFERENCE = f"curl -s {FOLDER}/cors.py | diff yourapp/middleware/cors.py -"
 PACKAGES = "pip install " + " ".join(f'"{requirement}"' for requirement in CORS.requirements)
 
 
-@runs(README, FETCH, PACKAGES, DIFFERENCE)
+@runs(README, FETCH, FETCH_PARTS, PACKAGES, DIFFERENCE)
 def test_one_file_is_fetched_used_as_shown_and_compared_later(
     served: Place, tmp_path: Path
 ) -> None:
     package = tmp_path / "yourapp"
     package.mkdir()
     served.shell(FETCH, package)
+    served.shell(FETCH_PARTS, package)
     served.shell(PACKAGES, package)
     found = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
     assert len(found) == 1, "one example of use"
@@ -225,7 +228,7 @@ def test_one_file_is_fetched_used_as_shown_and_compared_later(
     assert served.shell("python program.py", tmp_path) == "https://app.example.com\n"
 
     assert served.shell(DIFFERENCE, tmp_path) == ""
-    copy = package / "cors.py"
+    copy = package / "middleware" / "cors.py"
     text = copy.read_text(encoding="utf-8")
     copy.write_text(text.replace("Version: ", "Version: 0.", 1), encoding="utf-8")
     shown = served.shell(f"{DIFFERENCE} || true", tmp_path)

@@ -39,19 +39,19 @@ def check_failover(
         deadline, slowest, admitted = time.monotonic() + 30, 0.0, 0
         while not is_over() and time.monotonic() < deadline:
             with Metronome() as machine:
-                answers = in_process(app, 400, pause=PAUSE)
-            assert answers.failed == 0
-            slowest = max(slowest, answers.slowest - machine.late)
+                responses = in_process(app, 400, pause=PAUSE)
+            assert responses.failed == 0
+            slowest = max(slowest, responses.slowest - machine.late)
             if state(app) == "fallback":
                 admitted += in_process(app, 20, "198.51.100.1").admitted
         back = until(lambda: in_process(app, 20) and state(app) == "shared", BACK_SECONDS)
-        answers = in_process(app, 400)
-        assert answers.failed == 0
+        responses = in_process(app, 400)
+        assert responses.failed == 0
         assert in_process(app, 40, "203.0.113.1").admitted == LIMIT
     assert lines.count("rate_limit_store_lost") == lines.count("rate_limit_store_back") <= 1
     assert admitted <= LIMIT
     assert slowest < added
-    return f"slowest answer {slowest * 1000:.0f} ms, in use again after {back:.2f} s"
+    return f"slowest response {slowest * 1000:.0f} ms, in use again after {back:.2f} s"
 
 
 def address_of_master(group: Group) -> Callable[[], bytes]:
@@ -82,9 +82,9 @@ def test_sentinel_fails_over_and_dead_sentinels_are_not_waited_for(
         start = time.monotonic()
         app = make_app(group.uri)  # nobody says who the master is
         assert time.monotonic() - start < BACK_SECONDS  # nor does its return take longer
-        answers = in_process(app, 40, "192.0.2.3")
-        assert (answers.failed, answers.admitted, state(app)) == (0, LIMIT, "fallback")
-        assert answers.slowest < ADDED_SECONDS * 3
+        responses = in_process(app, 40, "192.0.2.3")
+        assert (responses.failed, responses.admitted, state(app)) == (0, LIMIT, "fallback")
+        assert responses.slowest < ADDED_SECONDS * 3
         for one in (second, third):
             kill(one)  # slow to stop once they were frozen
 

@@ -1,4 +1,4 @@
-"""No fault of the store reaches a client: every answer in time, limited, one log line each way.
+"""No fault of the store reaches a client: every response in time, limited, one log line each way.
 
 Every fault is made on a real redis-server while eight threads ask, and mended again.
 """
@@ -107,13 +107,13 @@ def check_outages(store: Store, fault: str, rounds: int, requests: int, added: f
             breaking = Timer(0.02, break_it, [store])
             with Metronome() as machine:
                 breaking.start()
-                answers = in_process(app, requests, pause=PAUSE)
+                responses = in_process(app, requests, pause=PAUSE)
                 breaking.join()
                 until(lambda: in_process(app, 1) and state(app) == "fallback", 10)
                 away = in_process(app, requests // 4, f"198.51.100.{number}")
-            assert answers.failed == away.failed == 0
+            assert responses.failed == away.failed == 0
             assert away.admitted == LIMIT // WORKERS
-            slowest = max(slowest, max(answers.slowest, away.slowest) - machine.late)
+            slowest = max(slowest, max(responses.slowest, away.slowest) - machine.late)
             mend_it(store)
             longest = max(longest, until(lambda: state(app) == "shared", BACK_SECONDS))
             assert lines.count("rate_limit_store_lost") == number + 1
@@ -166,14 +166,14 @@ def test_other_types_under_our_keys_are_replaced(store: Store) -> None:
     assert lines.texts == []
 
 
-def test_a_slow_answer_of_an_outage_that_is_over_starts_no_new_one(store: Store) -> None:
+def test_a_slow_reply_of_an_outage_that_is_over_starts_no_new_one(store: Store) -> None:
     app = make_app(f"redis://127.0.0.1:{store.port}")
     limits = app.extensions["rate_limiting"].store
     with log_lines() as lines:
         outage = limits._outages
-        limits._lost(TimeoutError("first"), "probe", outage)
+        limits.lost(TimeoutError("first"), "probe", outage)
         until(lambda: not limits.down, BACK_SECONDS)
-        limits._lost(TimeoutError("late"), "probe", outage)
+        limits.lost(TimeoutError("late"), "probe", outage)
         assert not limits.down
     assert lines.count("rate_limit_store_lost") == 1
 

@@ -36,8 +36,8 @@ def create_app(config_name: str | None = None) -> Flask:
     app.config.from_prefixed_env()  # FLASK_CORS_ORIGINS, FLASK_RATELIMIT_DEFAULT, ...
 
     configure_proxy(app)  # who is asking, behind N trusted proxies
-    configure_request_logging(app)  # every answer gets an id, a time, one line
-    configure_cors(app)  # so that a browser can read every answer, errors too
+    configure_request_logging(app)  # every response gets an id, a time, one line
+    configure_cors(app)  # so that a browser can read every response, errors too
     configure_rate_limiting(app)  # before authentication: guessing keys is limited
     configure_user_agent_blocking(app)
     configure_authentication(app, verify_token=token_verifier(app))

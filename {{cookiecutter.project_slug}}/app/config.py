@@ -16,6 +16,12 @@ class Config:
     RATELIMIT_STORAGE_URI = "memory://"
     MAX_CONTENT_LENGTH = 1024 * 1024  # bytes
 
+    # Flask's session cookie; production adds to it. REMEMBER_COOKIE_* is Flask-Login's.
+    SESSION_COOKIE_HTTPONLY = True
+    SESSION_COOKIE_SAMESITE = "Lax"
+    REMEMBER_COOKIE_HTTPONLY = True
+    REMEMBER_COOKIE_SAMESITE = "Lax"
+
 
 class DevelopmentConfig(Config):
     SECRET_KEY = "development only: production refuses to start with it"  # noqa: S105
@@ -32,6 +38,12 @@ class TestingConfig(Config):
 class ProductionConfig(Config):
     PRODUCTION = True  # what `flask check` calls an error refuses to start; CHECKS_SILENCED accepts
     SECRET_KEY = None  # FLASK_SECRET_KEY, at least 32 characters
+
+    # Over https only, and for this very host: with SESSION_COOKIE_SECURE = False, a domain or a
+    # path the cookie needs a name without the prefix __Host-, or no browser takes it.
+    SESSION_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME = "__Host-session"
+    REMEMBER_COOKIE_SECURE = True
 
 
 config_by_name: dict[str, type[Config]] = {

@@ -13,23 +13,24 @@ Standards: RFC 9457, RFC 9110 section 15, OWASP ASVS 5.0 16.5.1-4.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import traceback
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
+from app.middleware.engine.pipeline import pipeline_of
+
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
+
+    Headers = list[tuple[str, str]]
 
 PROBLEM_JSON = "application/problem+json"
-INTERNAL = "The server could not answer. The request id finds the reason in its log."
-
-Headers = list[tuple[str, str]]
+INTERNAL = "The server could not do what was asked. The request id finds the reason in its log."
 
 
 def configure_errors(app: Flask) -> None:
@@ -38,7 +39,7 @@ def configure_errors(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def render(error: HTTPException) -> Response:
-        if error.response is not None:  # the view has built its own answer
+        if error.response is not None:  # the view has built its own response
             return error.get_response(request.environ)  # type: ignore[return-value]
         problem = describe(error, request.environ)
         response = app.response_class(status=problem["status"])
@@ -53,10 +54,23 @@ def configure_errors(app: Flask) -> None:
             response.headers.add(name, value)
         return response
 
-    holder: Any = app
-    while hasattr(holder.wsgi_app, "wsgi_app"):
-        holder = holder.wsgi_app
-    holder.wsgi_app = LastResort(holder.wsgi_app, app)
+    @pipeline_of(app).on_error
+    def respond(
+        environ: WSGIEnvironment, error: Exception
+    ) -> tuple[str, Headers, Iterable[bytes]] | None:
+        """Where an exception leaves Flask: a teardown function, a session that cannot be opened, a
+        stream that fails before its first byte, a header that cannot be sent."""
+        if propagates(app, environ):
+            return None
+        where = ascii(environ.get("PATH_INFO", "")), environ["REQUEST_METHOD"]
+        app.logger.error("Exception that left Flask on %s [%s]", *where, exc_info=error)
+        problem = describe(InternalServerError(), environ)
+        if app.debug:
+            problem["traceback"] = traceback.format_exception(error)
+        body = json.dumps(problem).encode()
+        headers = [("Content-Type", PROBLEM_JSON), ("Content-Length", str(len(body)))]
+        is_head = environ["REQUEST_METHOD"] == "HEAD"
+        return "500 INTERNAL SERVER ERROR", headers, () if is_head else (body,)
 
 
 def describe(error: HTTPException, environ: WSGIEnvironment) -> dict[str, Any]:
@@ -69,7 +83,7 @@ def describe(error: HTTPException, environ: WSGIEnvironment) -> dict[str, Any]:
         "detail": INTERNAL if status == 500 else str(error.description or error.name),
         **(getattr(error, "problem", None) or {}),
     }
-    problem["status"] = status  # RFC 9457 3.1.2: the same as the answer's
+    problem["status"] = status  # RFC 9457 3.1.2: the same as the response's
     if "request_id" in environ:
         problem["request_id"] = environ["request_id"]
     return problem
@@ -87,86 +101,14 @@ def prefers_html() -> bool:
     return request.accept_mimetypes.best_match(offers) == "text/html"
 
 
-class LastResort:
-    """Answers 500 where an exception leaves Flask: a teardown function, a session that cannot be
-    opened, a stream that fails before its first byte, a header that cannot be sent.
+def propagates(app: Flask, environ: WSGIEnvironment) -> bool:
+    """As Flask decides it: tests and the debugger want to see the exception.
 
-    It holds the head of an answer back until there is a body to send: start_response must not be
-    called twice, and gunicorn sends both heads when it is.
+    But a page's fetch() could not read the debugger's page: what sends it stands outside of this
+    application, and knows nothing of CORS.
     """
-
-    def __init__(self, inner: WSGIApplication, app: Flask) -> None:
-        # Not named wsgi_app, so that no later layer finds a way inside this one: what is
-        # answered here then passes through all of them.
-        self.inner = inner
-        self.app = app
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        head: list[Any] = []
-
-        def hold(*args: Any) -> Callable[[bytes], object]:
-            head[:] = args
-            return refuse_write
-
-        body: Iterable[bytes] = ()
-        try:
-            body = self.inner(environ, hold)
-            if not head or is_stream(head[1]):
-                body = Started(body)
-            check_encoding(head[1])
-        except Exception:
-            if self.propagates():
-                raise
-            with contextlib.suppress(Exception):
-                close(body)
-            return self.answer(environ, start_response)
-        start_response(*head)
-        return body
-
-    def propagates(self) -> bool:
-        """As Flask decides it: tests and the debugger want to see the exception."""
-        wanted: bool | None = self.app.config["PROPAGATE_EXCEPTIONS"]
-        return self.app.testing or self.app.debug if wanted is None else wanted
-
-    def answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        where = ascii(environ.get("PATH_INFO", "")), environ["REQUEST_METHOD"]
-        self.app.logger.error(
-            "Exception outside of the application on %s [%s]", *where, exc_info=True
-        )
-        problem = json.dumps(describe(InternalServerError(), environ))
-        response = Response(problem, 500, mimetype=PROBLEM_JSON)
-        return response(environ, start_response)
-
-
-class Started:
-    """A body whose first piece has been made, and so cannot fail any more."""
-
-    def __init__(self, body: Iterable[bytes]) -> None:
-        self.body = body
-        self.rest = iter(body)
-        self.first = list(itertools.islice(self.rest, 1))
-
-    def __iter__(self) -> Iterator[bytes]:
-        return itertools.chain(self.first, self.rest)
-
-    def close(self) -> None:
-        close(self.body)
-
-
-def is_stream(headers: Headers) -> bool:
-    """Flask writes the length of every answer that it holds complete."""
-    return "Content-Length" not in dict(headers)
-
-
-def check_encoding(headers: Headers) -> None:
-    """:raises UnicodeEncodeError: here, where it becomes a 500, and not in the server."""
-    "".join(itertools.chain.from_iterable(headers)).encode("latin-1")
-
-
-def close(body: Iterable[bytes]) -> None:
-    if hasattr(body, "close"):
-        body.close()
-
-
-def refuse_write(data: bytes) -> object:
-    raise RuntimeError("write() of WSGI is not supported here: return the body")
+    wanted: bool | None = app.config["PROPAGATE_EXCEPTIONS"]
+    if wanted is not None:
+        return wanted
+    is_fetch = "HTTP_ORIGIN" in environ and "text/html" not in environ.get("HTTP_ACCEPT", "")
+    return app.testing or (app.debug and not is_fetch)

@@ -23,6 +23,7 @@ from werkzeug.exceptions import (
 from app.errors import configure_errors
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+OWN = ("X-Own", "1")
 SECRET = "the password is swordfish"
 
 
@@ -41,10 +42,10 @@ def service(error: BaseException | None = None, **options: Any) -> Flask:
     return app
 
 
-def problem(answer: Any) -> dict[str, Any]:
-    assert answer.mimetype == "application/problem+json"
-    assert answer.json["status"] == answer.status_code
-    members: dict[str, Any] = answer.json
+def problem(response: Any) -> dict[str, Any]:
+    assert response.mimetype == "application/problem+json"
+    assert response.json["status"] == response.status_code
+    members: dict[str, Any] = response.json
     return members
 
 
@@ -52,25 +53,25 @@ def problem(answer: Any) -> dict[str, Any]:
 def test_every_refusal_is_a_problem_with_its_own_words(status: int) -> None:
     app = service()
     app.add_url_rule("/refused", "refused", lambda: abort(status, "Because of that."))
-    answer = app.test_client().get("/refused")
-    assert answer.status_code == status
-    assert problem(answer)["type"] == "about:blank"
-    assert problem(answer)["detail"] == "Because of that."
+    response = app.test_client().get("/refused")
+    assert response.status_code == status
+    assert problem(response)["type"] == "about:blank"
+    assert problem(response)["detail"] == "Because of that."
 
 
 def test_unknown_paths_and_methods_are_problems_and_keep_their_headers() -> None:
     client = service().test_client()
     assert problem(client.get("/nowhere"))["title"] == "Not Found"
-    answer = client.post("/")
-    assert problem(answer)["title"] == "Method Not Allowed"
-    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+    response = client.post("/")
+    assert problem(response)["title"] == "Method Not Allowed"
+    assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
 def test_a_refusal_keeps_the_headers_that_it_needs() -> None:
     asked = Unauthorized(www_authenticate=WWWAuthenticate("bearer", {"realm": "api"}))
-    answer = service(asked).test_client().get("/")
-    assert answer.headers["WWW-Authenticate"] == "Bearer realm=api"
-    assert answer.headers.getlist("Content-Type") == ["application/problem+json"]
+    response = service(asked).test_client().get("/")
+    assert response.headers["WWW-Authenticate"] == "Bearer realm=api"
+    assert response.headers.getlist("Content-Type") == ["application/problem+json"]
     assert (
         service(TooManyRequests(retry_after=7)).test_client().get("/").headers["Retry-After"] == "7"
     )
@@ -84,28 +85,28 @@ def test_an_exception_brings_its_own_members_and_headers() -> None:
                 "type": "https://example.com/quota",
                 "violated-policies": ["a"],
             }
-            self.problem["status"] = 200  # a mistake: it is the answer's that counts
+            self.problem["status"] = 200  # a mistake: it is the response's that counts
             self.headers = {"RateLimit": '"a";r=0;t=7'}
 
-    answer = service(QuotaExceeded()).test_client().get("/")
-    assert answer.status_code == 429
-    assert problem(answer)["type"] == "https://example.com/quota"
-    assert problem(answer)["violated-policies"] == ["a"]
-    assert answer.headers["RateLimit"] == '"a";r=0;t=7'
+    response = service(QuotaExceeded()).test_client().get("/")
+    assert response.status_code == 429
+    assert problem(response)["type"] == "https://example.com/quota"
+    assert problem(response)["violated-policies"] == ["a"]
+    assert response.headers["RateLimit"] == '"a";r=0;t=7'
 
 
 def test_the_request_id_is_a_member_where_there_is_one() -> None:
     client = service().test_client()
     assert "request_id" not in problem(client.get("/nowhere"))
-    answer = client.get("/nowhere", environ_overrides={"request_id": "0123456789abcdef"})
-    assert problem(answer)["request_id"] == "0123456789abcdef"
+    response = client.get("/nowhere", environ_overrides={"request_id": "0123456789abcdef"})
+    assert problem(response)["request_id"] == "0123456789abcdef"
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, KeyError, OSError, UnicodeError])
 def test_an_unhandled_exception_shows_nothing_of_itself(kind: type[Exception]) -> None:
-    answer = service(kind(SECRET)).test_client().get("/")
-    assert problem(answer)["title"] == "Internal Server Error"
-    assert "swordfish" not in answer.text and kind.__name__ not in answer.text
+    response = service(kind(SECRET)).test_client().get("/")
+    assert problem(response)["title"] == "Internal Server Error"
+    assert "swordfish" not in response.text and kind.__name__ not in response.text
 
 
 def test_a_500_raised_by_hand_shows_nothing_either() -> None:
@@ -121,29 +122,29 @@ def test_a_missing_form_field_does_not_name_what_the_code_looked_for() -> None:
     def form() -> str:
         return request.form["internal_name"]
 
-    answer = app.test_client().post("/form")
-    assert problem(answer)["status"] == 400
-    assert "internal_name" not in answer.text
+    response = app.test_client().post("/form")
+    assert problem(response)["status"] == 400
+    assert "internal_name" not in response.text
 
 
-def test_an_answer_that_the_service_built_itself_is_not_touched() -> None:
+def test_a_response_that_the_service_built_itself_is_not_touched() -> None:
     own = Response("own", 404, {"X-Own": "1"})
     for error in (NotFound(response=own), HTTPException(response=own)):
-        answer = service(error).test_client().get("/")
-        assert (answer.status_code, answer.text, answer.headers["X-Own"]) == (404, "own", "1")
+        response = service(error).test_client().get("/")
+        assert (response.status_code, response.text, response.headers["X-Own"]) == (404, "own", "1")
 
 
 def test_a_redirect_stays_a_redirect() -> None:
     app = service()
     app.add_url_rule("/folder/", "folder", lambda: "in it")
-    answer = app.test_client().get("/folder")
-    assert (answer.status_code, answer.location) == (308, "http://localhost/folder/")
+    response = app.test_client().get("/folder")
+    assert (response.status_code, response.location) == (308, "http://localhost/folder/")
 
 
 def test_a_head_request_gets_the_head_alone() -> None:
-    answer = service(Forbidden()).test_client().head("/")
-    assert (answer.status_code, answer.data) == (403, b"")
-    assert answer.mimetype == "application/problem+json"
+    response = service(Forbidden()).test_client().head("/")
+    assert (response.status_code, response.data) == (403, b"")
+    assert response.mimetype == "application/problem+json"
 
 
 def with_page(folder: Path, text: str) -> dict[str, Any]:
@@ -156,27 +157,27 @@ def test_a_browser_gets_the_page_of_the_service_and_a_program_json(tmp_path: Pat
     page = "<h1>[[ status ]] [[ title ]]</h1><p>[[ detail ]] [[ request_id ]]"
     page = page.replace("[[", "{" * 2).replace("]]", "}" * 2)
     client = service(BadRequest("<b>no</b>"), **with_page(tmp_path, page)).test_client()
-    answer = client.get("/", headers=BROWSER, environ_overrides={"request_id": "an-id"})
-    assert answer.mimetype == "text/html"
-    assert answer.text == "<h1>400 Bad Request</h1><p>&lt;b&gt;no&lt;/b&gt; an-id"
+    response = client.get("/", headers=BROWSER, environ_overrides={"request_id": "an-id"})
+    assert response.mimetype == "text/html"
+    assert response.text == "<h1>400 Bad Request</h1><p>&lt;b&gt;no&lt;/b&gt; an-id"
     for accept in ("*/*", "application/json", "application/json, text/html;q=0.5", ""):
-        answer = client.get("/", headers={"Accept": accept})
-        assert problem(answer)["detail"] == "<b>no</b>"
-        assert answer.headers["Vary"] == "Accept"
+        response = client.get("/", headers={"Accept": accept})
+        assert problem(response)["detail"] == "<b>no</b>"
+        assert response.headers["Vary"] == "Accept"
 
 
 def test_without_a_page_a_browser_gets_json_too() -> None:
-    answer = service(BadRequest()).test_client().get("/", headers=BROWSER)
-    assert problem(answer)["status"] == 400
-    assert "Vary" not in answer.headers
+    response = service(BadRequest()).test_client().get("/", headers=BROWSER)
+    assert problem(response)["status"] == 400
+    assert "Vary" not in response.headers
 
 
 @pytest.mark.parametrize("error", [NotFound(), RuntimeError(SECRET)])
 def test_a_page_that_fails_itself_leaves_a_500_in_json(error: Exception, tmp_path: Path) -> None:
     broken = "{" + "{ 1 // 0 }" + "}"
-    answer = service(error, **with_page(tmp_path, broken)).test_client().get("/", headers=BROWSER)
-    assert problem(answer)["status"] == 500
-    assert "swordfish" not in answer.text
+    response = service(error, **with_page(tmp_path, broken)).test_client().get("/", headers=BROWSER)
+    assert problem(response)["status"] == 500
+    assert "swordfish" not in response.text
 
 
 def raises_in_teardown(app: Flask) -> None:
@@ -211,7 +212,7 @@ def raises_in_a_layer_inside(app: Flask) -> None:
     def layer(environ: Any, start_response: Any) -> Any:
         raise RuntimeError(SECRET)
 
-    app.wsgi_app.inner = layer  # type: ignore[attr-defined]
+    app.extensions["pipeline"].inner = layer
 
 
 FAULTS = [
@@ -227,10 +228,10 @@ FAULTS = [
 def test_what_leaves_flask_is_a_500_problem_too(fault: Any) -> None:
     app = service()
     fault(app)
-    answer = app.test_client().get("/", environ_overrides={"request_id": "an-id"})
-    assert answer.status_code == 500
-    assert problem(answer)["request_id"] == "an-id"
-    assert "swordfish" not in answer.text
+    response = app.test_client().get("/", environ_overrides={"request_id": "an-id"})
+    assert response.status_code == 500
+    assert problem(response)["request_id"] == "an-id"
+    assert "swordfish" not in response.text
 
 
 @pytest.mark.parametrize("headers", [{"X-Name": "\u0431" + SECRET}, {"X-\u0431": SECRET}])
@@ -241,14 +242,14 @@ def test_a_header_that_no_server_can_send_is_a_500_problem_and_the_body_is_close
     closed = []
 
     def index() -> Response:
-        answer = Response("fine", headers=headers)
-        answer.call_on_close(lambda: closed.append(True))
-        return answer
+        response = Response("fine", headers=headers)
+        response.call_on_close(lambda: closed.append(True))
+        return response
 
     app.view_functions["index"] = index
-    answer = app.test_client().get("/")
-    assert problem(answer)["status"] == 500
-    assert "swordfish" not in str(answer.headers) + answer.text
+    response = app.test_client().get("/")
+    assert problem(response)["status"] == 500
+    assert "swordfish" not in str(response.headers) + response.text
     assert closed == [True]
     app.config["PROPAGATE_EXCEPTIONS"] = True
     with pytest.raises(UnicodeEncodeError):
@@ -294,7 +295,7 @@ def test_the_head_goes_out_once_and_the_body_is_closed() -> None:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return Body()
 
-    app.wsgi_app.inner = inner  # type: ignore[attr-defined]
+    app.extensions["pipeline"].inner = inner
     heads: list[str] = []
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/"}
     body = app.wsgi_app(environ, lambda status, headers: heads.append(status))  # type: ignore
@@ -316,33 +317,30 @@ def test_a_stream_is_sent_piece_by_piece_and_closed_where_the_client_leaves() ->
             made.append("closed")
 
     app.view_functions["index"] = lambda: stream()
-    answer = app.test_client().get("/", buffered=False)
-    pieces = iter(answer.response)
+    response = app.test_client().get("/", buffered=False)
+    pieces = iter(response.response)
     assert (next(pieces), made) == (b"a", ["a"])
     assert (next(pieces), made) == (b"b", ["a", "b"])
-    answer.close()
+    response.close()
     assert made == ["a", "b", "closed"]
 
 
-def test_a_layer_that_is_added_later_sees_what_is_answered_here() -> None:
+def test_the_headers_of_all_middlewares_are_on_what_leaves_flask_too() -> None:
     app = service()
     raises_in_teardown(app)
-    seen = []
+    app.extensions["pipeline"].on_headers(lambda environ, status, headers: headers.append(OWN))
+    response = app.test_client().get("/")
+    assert (response.status_code, response.headers["X-Own"]) == (500, "1")
 
-    class Later:
-        def __init__(self, wsgi_app: Any) -> None:
-            self.wsgi_app = wsgi_app
 
-        def __call__(self, environ: Any, start_response: Any) -> Any:
-            def start(status: str, *rest: Any) -> Any:
-                seen.append(status)
-                return start_response(status, *rest)
-
-            return self.wsgi_app(environ, start)
-
-    holder: Any = app
-    while hasattr(holder.wsgi_app, "wsgi_app"):
-        holder = holder.wsgi_app
-    holder.wsgi_app = Later(holder.wsgi_app)
-    app.test_client().get("/")
-    assert seen == ["500 INTERNAL SERVER ERROR"]
+def test_a_script_of_another_origin_can_read_what_failed_under_the_debugger() -> None:
+    app = service(RuntimeError("a bug"))
+    app.debug = True
+    fetch = {"Origin": "https://app.example.com", "Accept": "*/*"}
+    response = app.test_client().get("/", headers=fetch)
+    assert problem(response)["status"] == 500
+    assert "RuntimeError: a bug" in problem(response)["traceback"][-1]
+    with pytest.raises(RuntimeError):  # a person gets the debugger, after a form as well
+        app.test_client().get("/", headers={**BROWSER, "Origin": "http://localhost"})
+    app.debug = False
+    assert "traceback" not in problem(app.test_client().get("/", headers=fetch))

@@ -1,43 +1,51 @@
-"""The example in app/api/orders.py: every layer at work on one resource."""
+"""The example in app/api/orders.py: every layer at work on one resource.
+
+It goes with the example.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app import create_app
+from app.errors import configure_errors
+from tests.promises import CONFIGURE, PRESENT, needs
 
-pytest.importorskip("app.middleware.authentication", reason="the service goes without it")
+orders = pytest.importorskip("app.api.orders", reason="the service has replaced its example")
 
 READER, WRITER, OTHER = ({"X-API-Key": letter * 43} for letter in "rwo")
-
-
-def clients() -> dict[str, Any]:
-    scopes = {"r": ["orders:read"], "w": ["orders:read", "orders:write"], "o": ["orders:read"]}
-    return {
+SCOPES = {"r": ["orders:read"], "w": ["orders:read", "orders:write"], "o": ["orders:read"]}
+SETTINGS = {
+    "API_KEYS": {
         f"client-{letter}": {
             "keys": [hashlib.sha256(letter.encode() * 43).hexdigest()],
-            "scopes": scopes[letter],
+            "scopes": scopes,
         }
-        for letter in "rwo"
-    }
+        for letter, scopes in SCOPES.items()
+    },
+    "RATELIMIT_DEFAULT": "1000 per hour",
+    "MAX_CONTENT_LENGTH": 1024 * 1024,
+}
 
 
-@pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> Flask:
-    monkeypatch.setenv("FLASK_API_KEYS", json.dumps(clients()))
-    monkeypatch.setenv("FLASK_RATELIMIT_DEFAULT", "1000 per hour")
-    return create_app("testing")
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
+def application(**settings: Any) -> FlaskClient:
+    """The example with all middlewares that are here, as this test configures them."""
+    app = Flask("of_this_test")
+    app.config.update(SETTINGS, TESTING=True, **settings)
+    for name in PRESENT:
+        CONFIGURE[name](app)
+    configure_errors(app)
+    app.register_blueprint(orders.orders_blueprint)
     return app.test_client()
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    return application()
 
 
 TEA = {"item": "tea", "quantity": 2}
@@ -52,6 +60,7 @@ def test_an_order_is_created_found_and_listed(client: FlaskClient) -> None:
     assert client.get("/api/orders", headers=WRITER).get_json() == {"orders": [{"id": 1, **TEA}]}
 
 
+@needs("authentication")
 def test_orders_need_a_key_and_the_scope(client: FlaskClient) -> None:
     assert client.get("/api/orders").status_code == 401
     assert client.get("/api/orders", headers=READER).status_code == 200
@@ -63,29 +72,26 @@ def test_orders_need_a_key_and_the_scope(client: FlaskClient) -> None:
     assert len(refused.headers.get_all("WWW-Authenticate")) == 1
 
 
+@needs("authentication")
 def test_a_client_sees_no_orders_of_another(client: FlaskClient) -> None:
     client.post("/api/orders", json=TEA, headers=WRITER)
     assert client.get("/api/orders", headers=OTHER).get_json() == {"orders": []}
     assert client.get("/api/orders/1", headers=OTHER).status_code == 404
 
 
-def test_a_caller_without_a_key_is_limited_before_it_is_asked_for_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    pytest.importorskip("app.middleware.rate_limiting", reason="the service goes without it")
-    monkeypatch.setenv("FLASK_API_KEYS", json.dumps(clients()))
-    monkeypatch.setenv("FLASK_RATELIMIT_DEFAULT", "2 per minute")
-    client = create_app("testing").test_client()
-    answers = [client.get("/api/orders").status_code for _ in range(3)]
-    assert answers == [401, 401, 429]
+@needs("authentication", "rate_limiting")
+def test_a_caller_without_a_key_is_limited_before_it_is_asked_for_one() -> None:
+    client = application(RATELIMIT_DEFAULT="2 per minute")
+    statuses = [client.get("/api/orders").status_code for _ in range(3)]
+    assert statuses == [401, 401, 429]
 
 
+@needs("rate_limiting")
 def test_vouchers_have_a_stricter_limit_than_the_rest(client: FlaskClient) -> None:
-    pytest.importorskip("app.middleware.rate_limiting", reason="the service goes without it")
     client.post("/api/orders", json=TEA, headers=WRITER)
-    answers = [client.post("/api/orders/1/voucher", headers=WRITER) for _ in range(6)]
-    assert [answer.status_code for answer in answers] == [201] * 5 + [429]
-    assert len({answer.get_json()["voucher"] for answer in answers[:5]}) == 5
+    responses = [client.post("/api/orders/1/voucher", headers=WRITER) for _ in range(6)]
+    assert [response.status_code for response in responses] == [201] * 5 + [429]
+    assert len({response.get_json()["voucher"] for response in responses[:5]}) == 5
     assert client.get("/api/orders/1", headers=WRITER).status_code == 200
 
 
@@ -107,9 +113,9 @@ def test_vouchers_have_a_stricter_limit_than_the_rest(client: FlaskClient) -> No
 def test_an_invalid_order_is_400_and_says_where_it_is_wrong(
     client: FlaskClient, body: object, pointers: list[str]
 ) -> None:
-    answer = client.post("/api/orders", json=body, headers=WRITER)
-    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
-    assert [error["pointer"] for error in answer.get_json()["errors"]] == pointers
+    response = client.post("/api/orders", json=body, headers=WRITER)
+    assert (response.status_code, response.mimetype) == (400, "application/problem+json")
+    assert [error["pointer"] for error in response.get_json()["errors"]] == pointers
 
 
 def test_what_is_no_json_is_refused_before_the_view(client: FlaskClient) -> None:
@@ -129,7 +135,7 @@ def test_memory_is_bounded(client: FlaskClient, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_while_authentication_is_off_everybody_may_try_it() -> None:
-    client = create_app("testing").test_client()
+    client = application(API_KEYS={})
     assert client.post("/api/orders", json=TEA).status_code == 201
     assert client.get("/api/orders").get_json() == {"orders": [{"id": 1, **TEA}]}
 
@@ -143,6 +149,6 @@ def test_the_orders_are_made_with_the_application_and_not_by_requests(
 
 
 def test_two_applications_have_orders_of_their_own() -> None:
-    one, two = (create_app("testing").test_client() for _ in range(2))
+    one, two = application(API_KEYS={}), application(API_KEYS={})
     one.post("/api/orders", json=TEA)
     assert two.get("/api/orders").get_json() == {"orders": []}

@@ -18,7 +18,7 @@ import pytest
 from flask import Flask, g
 from werkzeug.test import TestResponse
 
-from app import tokens
+from app.middleware.engine import key_sets
 from app.tokens import token_verifier
 
 pytest.importorskip("app.middleware.authentication", reason="the service goes without it")
@@ -150,8 +150,8 @@ def get(app: Flask, token: str, path: str = "/whoami") -> TestResponse:
 
 
 def test_a_token_names_the_client_and_its_scopes(issuer: Issuer) -> None:
-    answer = get(service(**issuer.config()), issuer.token())
-    assert answer.get_json() == {"client": "ann", "scopes": ["orders:read", "orders:write"]}
+    response = get(service(**issuer.config()), issuer.token())
+    assert response.get_json() == {"client": "ann", "scopes": ["orders:read", "orders:write"]}
 
 
 def test_rsa_and_elliptic_keys_serve(issuer: Issuer) -> None:
@@ -161,9 +161,9 @@ def test_rsa_and_elliptic_keys_serve(issuer: Issuer) -> None:
 
 
 def test_a_token_without_the_scope_is_403(issuer: Issuer) -> None:
-    answer = get(service(**issuer.config()), issuer.token(scope="profile"), "/orders")
-    assert answer.status_code == 403
-    assert 'error="insufficient_scope", scope="orders:read"' in answer.headers["WWW-Authenticate"]
+    response = get(service(**issuer.config()), issuer.token(scope="profile"), "/orders")
+    assert response.status_code == 403
+    assert 'error="insufficient_scope", scope="orders:read"' in response.headers["WWW-Authenticate"]
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_a_token_without_the_scope_is_403(issuer: Issuer) -> None:
 def test_scopes_are_read_as_providers_write_them(
     issuer: Issuer, claims: dict[str, Any], scopes: list[str]
 ) -> None:
-    answer = get(service(**issuer.config()), issuer.token(**claims))
-    assert answer.get_json()["scopes"] == scopes
+    response = get(service(**issuer.config()), issuer.token(**claims))
+    assert response.get_json()["scopes"] == scopes
 
 
 @pytest.mark.parametrize(
@@ -344,9 +344,9 @@ def attacks(issuer: Issuer) -> dict[str, str]:
         "deeply nested": bare(b"[" * 5000),
         "deeply nested claims": signed([[[[]]]] * 9, {"alg": "RS256", "kid": "rsa"}, RSA_KEY),
         "header is a list": bare([]),
-        "header is no JSON": bare(b"header"),
+        "header is not JSON": bare(b"header"),
         "claims are a list": signed([1], {"alg": "RS256", "kid": "rsa"}, RSA_KEY),
-        "claims are no JSON": signed(b"claims", {"alg": "RS256", "kid": "rsa"}, RSA_KEY),
+        "claims are not JSON": signed(b"claims", {"alg": "RS256", "kid": "rsa"}, RSA_KEY),
         "claims are not UTF-8": signed(b"\xff" * 40, {"alg": "RS256", "kid": "rsa"}, RSA_KEY),
         "an encrypted token": good + ".e30.e30",
         "two parts": good.rpartition(".")[0],
@@ -364,9 +364,12 @@ def test_every_attack_is_401_and_nothing_else_is_fetched(issuer: Issuer) -> None
     accepted = {}
     for name, token in attacks(issuer).items():
         environ = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
-        answer = app.test_client().get("/whoami", environ_overrides=environ)
-        if answer.status_code != 401 or "invalid_token" not in answer.headers["WWW-Authenticate"]:
-            accepted[name] = answer.status_code
+        response = app.test_client().get("/whoami", environ_overrides=environ)
+        if (
+            response.status_code != 401
+            or "invalid_token" not in response.headers["WWW-Authenticate"]
+        ):
+            accepted[name] = response.status_code
     assert accepted == {}
     assert set(issuer.asked) == {"/jwks.json"}
     assert len(issuer.asked) == 1  # an unknown key id right after a read asks for no other
@@ -432,7 +435,7 @@ def test_a_new_key_is_found_without_a_restart(
     app = service(**issuer.config())
     assert get(app, issuer.token()).status_code == 200
     issuer.document["keys"].append(jwk(FOREIGN_KEY, "next"))
-    monkeypatch.setattr(tokens, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(key_sets, "RETRY_SECONDS", 0.0)
     app = service(**issuer.config())
     assert get(app, issuer.token()).status_code == 200
     issuer.document["keys"].append(jwk(WEAK_KEY, "third"))
@@ -444,7 +447,7 @@ def test_a_new_key_is_found_without_a_restart(
 def test_a_withdrawn_key_stops_serving_when_the_keys_are_old(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(key_sets, "RETRY_SECONDS", 0.0)
     app = service(**issuer.config())
     assert get(app, issuer.token()).status_code == 200
     issuer.document["keys"].pop(0)
@@ -461,7 +464,7 @@ def test_a_withdrawn_key_stops_serving_when_the_keys_are_old(
 def test_the_keys_we_have_serve_while_the_provider_is_ill(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch, status: int, document: Any
 ) -> None:
-    monkeypatch.setattr(tokens, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(key_sets, "RETRY_SECONDS", 0.0)
     app = service(**issuer.config())
     assert get(app, issuer.token()).status_code == 200
     app.extensions["authentication"].verify_token.keys.max_age = -1
@@ -473,24 +476,24 @@ def test_the_keys_we_have_serve_while_the_provider_is_ill(
 def test_a_provider_that_drips_its_headers_holds_nobody(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "FETCH_SECONDS", 0.2)
-    monkeypatch.setattr(tokens, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(key_sets, "FETCH_SECONDS", 0.2)
+    monkeypatch.setattr(key_sets, "RETRY_SECONDS", 0.0)
     app = service(**issuer.config())
     issuer.drips = True
     assert [get(app, issuer.token()).status_code for _ in range(3)] == [503] * 3
     assert len(issuer.asked) == 1  # it is not asked again while it still drips
     issuer.drips = False
-    answer = app.extensions["authentication"].verify_token.keys._answer
-    wait([answer], timeout=10)
+    response = app.extensions["authentication"].verify_token.keys._response
+    wait([response], timeout=10)
     assert get(app, issuer.token()).status_code == 200
 
 
 def test_before_the_first_keys_it_is_503_and_no_fault_of_the_caller(issuer: Issuer) -> None:
     issuer.status = 500
     app = service(**issuer.config(API_KEY_FAILURES="1 per hour"))
-    answers = [get(app, issuer.token()) for _ in range(5)]
-    assert {answer.status_code for answer in answers} == {503}
-    assert answers[0].headers["Retry-After"] == "10"
+    responses = [get(app, issuer.token()) for _ in range(5)]
+    assert {response.status_code for response in responses} == {503}
+    assert responses[0].headers["Retry-After"] == "10"
     assert len(issuer.asked) == 1
 
 
@@ -498,11 +501,11 @@ def test_the_keys_are_read_once_however_many_callers_wait_for_them(issuer: Issue
     issuer.release.clear()
     app, token = service(**issuer.config()), issuer.token()
     with ThreadPoolExecutor(8) as threads:
-        answers = [threads.submit(get, app, token) for _ in range(8)]
+        responses = [threads.submit(get, app, token) for _ in range(8)]
         while not issuer.asked:
             time.sleep(0.01)
         issuer.release.set()
-    assert [answer.result().status_code for answer in answers] == [200] * 8
+    assert [response.result().status_code for response in responses] == [200] * 8
     assert len(issuer.asked) == 1
 
 
@@ -519,28 +522,27 @@ def test_without_keys_to_verify_with_it_is_off() -> None:
 @pytest.mark.parametrize(
     ("config", "remedy"),
     [
-        ({"JWT_ISSUER": None}, "JWT_ISSUER: None: .* go together"),
-        ({"JWT_AUDIENCE": ""}, "JWT_AUDIENCE: '': .* go together"),
-        ({"JWT_AUDIENCE": ["a"]}, "JWT_AUDIENCE: .* go together"),
-        ({"JWT_JWKS": None}, "JWT_ISSUER is set without JWT_JWKS"),
-        ({"JWT_JWKS": ""}, "JWT_ISSUER is set without JWT_JWKS"),
-        ({"JWT_JWKS": " "}, "JWT_JWKS: ' ': .* go together"),
-        ({"JWT_JWKS": "http://login.example.com/jwks"}, "JWT_JWKS: .* write https"),
-        ({"JWT_JWKS": "file:///etc/passwd"}, "JWT_JWKS: .* write https"),
-        ({"JWT_JWKS": "https:///jwks"}, "JWT_JWKS: .* write https"),
-        ({"JWT_JWKS": "/nowhere/jwks.json"}, "JWT_JWKS: .* cannot be read"),
-        ({"JWT_JWKS": __file__}, "JWT_JWKS: .* cannot be read"),
-        ({"JWT_ALGORITHMS": "HS256"}, "JWT_ALGORITHMS: 'HS256' is none of RS256"),
-        ({"JWT_ALGORITHMS": "RS256,none"}, "JWT_ALGORITHMS: 'none' is none of RS256"),
-        ({"JWT_ALGORITHMS": []}, "JWT_ALGORITHMS: .* write a list"),
-        ({"JWT_ALGORITHMS": [["RS256"]]}, "JWT_ALGORITHMS: .* is none of RS256"),
-        ({"JWT_LEEWAY": -1}, "JWT_LEEWAY: -1: write a number of seconds"),
-        ({"JWT_LEEWAY": "soon"}, "JWT_LEEWAY: 'soon': write a number of seconds"),
-        ({"JWT_LEEWAY": True}, "JWT_LEEWAY: True: write a number of seconds"),
-        ({"JWT_LEEWAY": 301}, "JWT_LEEWAY: 301: write a number of seconds from 0 to 300"),
-        ({"JWT_LEEWAY": "9" * 5000}, "JWT_LEEWAY: '9{1,90}: write a number of seconds"),
-        ({"JWT_JWKS_MAX_AGE": 86401}, "JWT_JWKS_MAX_AGE: 86401: .* from 1 to 86400"),
-        ({"JWT_JWKS_MAX_AGE": 0}, "JWT_JWKS_MAX_AGE: 0: write a number of seconds"),
+        ({"JWT_ISSUER": None}, "JWT_ISSUER: None is missing although JWT_AUDIENCE and JWT_JWKS"),
+        ({"JWT_AUDIENCE": ""}, "JWT_AUDIENCE: '' is missing although JWT_ISSUER and JWT_JWKS"),
+        ({"JWT_AUDIENCE": 7}, "JWT_AUDIENCE: 7 is not text; for example https://api.example.com"),
+        ({"JWT_JWKS": None}, "JWT_JWKS: None is missing although JWT_AUDIENCE and JWT_ISSUER"),
+        ({"JWT_JWKS": " "}, "JWT_JWKS: ' ' is missing although JWT_AUDIENCE and JWT_ISSUER"),
+        ({"JWT_JWKS": "http://login.example.com/jwks"}, "JWT_JWKS: .* is not https"),
+        ({"JWT_JWKS": "file:///etc/passwd"}, "JWT_JWKS: .* is not https"),
+        ({"JWT_JWKS": "https:///jwks"}, "JWT_JWKS: .* is not https"),
+        ({"JWT_JWKS": "/nowhere/jwks.json"}, "JWT_JWKS: .* cannot be read: No such file"),
+        ({"JWT_JWKS": __file__}, "JWT_JWKS: .* is not a JWK Set"),
+        ({"JWT_ALGORITHMS": "HS256"}, "JWT_ALGORITHMS: 'HS256' is not one of RS256"),
+        ({"JWT_ALGORITHMS": "RS256,none"}, "JWT_ALGORITHMS: 'none' is not one of RS256"),
+        ({"JWT_ALGORITHMS": []}, r"JWT_ALGORITHMS: \[\] is empty; for example RS256, ES256"),
+        ({"JWT_ALGORITHMS": [["RS256"]]}, "JWT_ALGORITHMS: .* is not text"),
+        ({"JWT_LEEWAY": -1}, "JWT_LEEWAY: -1 is not a number of seconds"),
+        ({"JWT_LEEWAY": "soon"}, "JWT_LEEWAY: 'soon' is not a number of seconds"),
+        ({"JWT_LEEWAY": True}, "JWT_LEEWAY: True is not a number of seconds"),
+        ({"JWT_LEEWAY": 301}, "JWT_LEEWAY: 301 is not a number of seconds from 0 to 300"),
+        ({"JWT_LEEWAY": "9" * 5000}, "JWT_LEEWAY: '9{1,90}... is not a number of seconds"),
+        ({"JWT_JWKS_MAX_AGE": 86401}, "JWT_JWKS_MAX_AGE: 86401 .* from 1 to 86400"),
+        ({"JWT_JWKS_MAX_AGE": 0}, "JWT_JWKS_MAX_AGE: 0 is not a number of seconds"),
     ],
 )
 def test_a_wrong_key_refuses_to_start_and_says_what_to_write(
@@ -559,13 +561,13 @@ def test_a_wrong_key_refuses_to_start_and_says_what_to_write(
         token_verifier(app)
 
 
-def test_a_file_that_is_no_key_set_refuses_to_start_in_one_line(
+def test_a_file_that_is_not_a_key_set_refuses_to_start_in_one_line(
     tmp_path: Path, issuer: Issuer
 ) -> None:
     path = tmp_path / "jwks.json"
     for text in ("[" * 100_000, '{"keys": 5}', "keys", ""):
         path.write_text(text)
-        with pytest.raises(ValueError, match=r"JWT_JWKS: .* cannot be read: ") as error:
+        with pytest.raises(ValueError, match=r"JWT_JWKS: .* is not a JWK Set: ") as error:
             service(**issuer.config(JWT_JWKS=str(path)))
         assert len(str(error.value)) < 500
 

@@ -52,7 +52,7 @@ def issue_voucher(order_id: int) -> tuple[dict[str, Any], int]:
 
 
 def checked_order(body: object) -> dict[str, Any]:
-    """What a client may say of an order, and nothing else.
+    """What a caller may say of an order, and nothing else.
 
     :raises BadRequest: with every error at once, by its place (RFC 6901) in the document.
     """
@@ -90,23 +90,23 @@ class Orders:
         self._orders: OrderedDict[int, tuple[str | None, dict[str, Any]]] = OrderedDict()
         self._numbers = itertools.count(1)
 
-    def add(self, client: str | None, item: str, quantity: int) -> dict[str, Any]:
+    def add(self, caller: str | None, item: str, quantity: int) -> dict[str, Any]:
         with self._lock:
             number = next(self._numbers)
             order = {"id": number, "item": item, "quantity": quantity}
-            self._orders[number] = (client, order)
+            self._orders[number] = (caller, order)
             while len(self._orders) > MOST_ORDERS:
                 self._orders.popitem(last=False)
         return order
 
-    def of(self, client: str | None) -> list[dict[str, Any]]:
+    def of(self, caller: str | None) -> list[dict[str, Any]]:
         with self._lock:
-            return [order for owner, order in self._orders.values() if owner == client]
+            return [order for owner, order in self._orders.values() if owner == caller]
 
-    def one(self, client: str | None, order_id: int) -> dict[str, Any]:
+    def one(self, caller: str | None, order_id: int) -> dict[str, Any]:
         """:raises NotFound: also for somebody else's, so that nobody learns of it."""
         owner, order = self._orders.get(order_id, (None, None))
-        if order is None or owner != client:
+        if order is None or owner != caller:
             raise NotFound("There is no such order.")
         return order
 

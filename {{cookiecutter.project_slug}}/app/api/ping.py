@@ -1,4 +1,4 @@
-"""GET /api/ping: the smallest answer that passes through every middleware."""
+"""GET /api/ping: the smallest response that passes through every middleware."""
 
 from __future__ import annotations
 

@@ -5,30 +5,37 @@ from __future__ import annotations
 import ast
 import contextlib
 import contextvars
+import io
 import json
 import logging
+import logging.config
 import os
 import re
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from io import BytesIO
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Response, g, request, stream_with_context
+from flask import Flask, Response, copy_current_request_context, g, request, stream_with_context
 from flask.ctx import _AppCtxGlobals
 from flask.logging import default_handler
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 # the one line to change in another package
 from app.middleware.logging import configure_request_logging
 
 MODULE = sys.modules[configure_request_logging.__module__]
+LINES = sys.modules[configure_request_logging.__module__.replace("logging", "engine.lines")]
 KEYS = [
     "time", "level", "message", "request_id", "method", "path", "status", "duration_ms", "bytes",
     "remote_addr", "user_agent", "endpoint", "trace_id", "client", "outcome",
@@ -38,6 +45,10 @@ VALID_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
+
+
+def requests_in(path: Path) -> list[dict[str, Any]]:
+    return [line for line in lines_of(path) if line["message"] == "request_completed"]
 
 
 def ask(app: Flask, *args: Any, **kwargs: Any) -> TestResponse:
@@ -50,12 +61,27 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "log"
 
 
-@pytest.fixture
-def app(log: Path) -> Flask:
-    app = Flask("service")
-    app.config["LOG_FILE"] = str(log)
+def logging_to(log: Path, name: str = "service", **config: Any) -> Flask:
+    """An application whose log is this file, each line of it as soon as it is made."""
+    app = Flask(name)
+    app.config.update({"LOG_FILE": str(log), "LOG_AT_ONCE": True, **config})
     configure_request_logging(app)
     return app
+
+
+@pytest.fixture
+def app(log: Path) -> Flask:
+    return logging_to(log)
+
+
+def copy_of_the_package(folder: Path) -> None:
+    """What a person copies who wants this middleware only, as the package `own`."""
+    package = Path(str(MODULE.__file__)).parent
+    (folder / "own").mkdir()
+    (folder / "own" / "__init__.py").touch()
+    shutil.copy(package / "logging.py", folder / "own")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package / "engine", folder / "own" / "engine", ignore=ignored)
 
 
 @contextlib.contextmanager
@@ -75,13 +101,13 @@ def no_handlers() -> Iterator[None]:
 
 def test_a_request_is_one_line_with_every_field_in_its_place(app: Flask, log: Path) -> None:
     app.add_url_rule("/api/<name>", "api.hello", lambda name: f"hello {name}")
-    answer = ask(app, "/api/you?password=secret", headers={"User-Agent": "curl/8.0"})
+    response = ask(app, "/api/you?password=secret", headers={"User-Agent": "curl/8.0"})
     (line,) = lines_of(log)
     assert list(line) == KEYS
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
     assert re.fullmatch(r"[0-9a-f]{32}", line["request_id"])
     assert re.fullmatch(r"[0-9a-f]{32}", line["trace_id"])
-    assert answer.headers.getlist("X-Request-ID") == [line["request_id"]]
+    assert response.headers.getlist("X-Request-ID") == [line["request_id"]]
     assert 0 < line["duration_ms"] < 60_000
     assert {key: line[key] for key in KEYS if key not in ("time", "request_id", "trace_id")} == {
         "level": "INFO",
@@ -135,13 +161,13 @@ def test_every_kind_of_answer_is_logged_once_and_whole(
     app.add_url_rule("/empty", view_func=lambda: ("", 204), endpoint="empty")
     app.add_url_rule("/same", view_func=lambda: ("", 304), endpoint="same")
     app.add_url_rule("/broken", view_func=lambda: str(1 / 0), endpoint="broken")
-    answer = ask(app, path, method=method)
-    (line,) = lines_of(log)
+    response = ask(app, path, method=method)
+    (line,) = requests_in(log)
     assert (line["status"], line["outcome"]) == (status, "complete")
-    assert answer.status_code == status
-    assert line["bytes"] == len(answer.data)
+    assert response.status_code == status
+    assert line["bytes"] == len(response.data)
     assert line["method"] == method
-    assert answer.headers["X-Request-ID"] == line["request_id"]
+    assert response.headers["X-Request-ID"] == line["request_id"]
 
 
 def test_an_exception_in_an_after_request_of_somebody_loses_neither_id_nor_line(
@@ -153,16 +179,16 @@ def test_an_exception_in_an_after_request_of_somebody_loses_neither_id_nor_line(
     def broken(response: Response) -> Response:
         raise RuntimeError("broken hook")
 
-    answer = ask(app, "/")
-    (line,) = lines_of(log)
-    assert line["status"] == answer.status_code == 500
-    assert answer.headers["X-Request-ID"] == line["request_id"]
+    response = ask(app, "/")
+    (line,) = requests_in(log)
+    assert line["status"] == response.status_code == 500
+    assert response.headers["X-Request-ID"] == line["request_id"]
 
 
 def test_the_id_the_application_sets_is_replaced_not_doubled(app: Flask) -> None:
     app.add_url_rule("/", view_func=lambda: ("", 200, {"x-request-id": "mine-is-better"}))
-    answer = ask(app, "/", headers={"X-Request-ID": "client-id-1"})
-    assert answer.headers.getlist("X-Request-ID") == ["client-id-1"]
+    response = ask(app, "/", headers={"X-Request-ID": "client-id-1"})
+    assert response.headers.getlist("X-Request-ID") == ["client-id-1"]
 
 
 def test_the_view_finds_the_ids_in_g_and_in_the_environ(app: Flask, log: Path) -> None:
@@ -198,7 +224,7 @@ def test_the_line_is_whole_though_the_answer_starts_when_flask_has_ended(
         return "fine"
 
     app.add_url_rule("/held", "held", view)
-    app.wsgi_app.wsgi_app = Holding(app.wsgi_app.wsgi_app)  # type: ignore[attr-defined]
+    app.wsgi_app = Holding(app.wsgi_app)  # type: ignore[method-assign]
     ask(app, "/held")
     (line,) = lines_of(log)
     assert (line["endpoint"], line["client"]) == ("held", "ann")
@@ -211,11 +237,11 @@ def test_a_g_of_the_applications_own_keeps_its_making(log: Path) -> None:
 
     app = Flask("service")
     app.app_ctx_globals_class = Own
-    app.config["LOG_FILE"] = str(log)
+    app.config.update(LOG_FILE=str(log), LOG_AT_ONCE=True)
     configure_request_logging(app)
     app.add_url_rule("/", view_func=lambda: f"{g.started} {g.request_id}")
-    answer = ask(app, "/")
-    assert answer.text == f"here {answer.headers['X-Request-ID']}"
+    response = ask(app, "/")
+    assert response.text == f"here {response.headers['X-Request-ID']}"
 
 
 def test_g_knows_the_id_of_the_request_that_is_served_now(app: Flask) -> None:
@@ -248,6 +274,68 @@ def test_g_knows_the_id_of_the_request_that_is_served_now(app: Flask) -> None:
     assert seen == ["outer-id-1", "inner-id-1", "outer-id-1", "set-by-the-view", "none"]
 
 
+@no_handlers()
+def test_work_in_other_threads_carries_the_id_of_its_request(log: Path) -> None:
+    app = logging_to(log, "threads")
+
+    def work(how: str) -> None:
+        app.logger.info(how)
+
+    @app.get("/")
+    def view() -> str:
+        copied, context = copy_current_request_context(work), contextvars.copy_context()
+        threads = [
+            threading.Thread(target=copied, args=["copy_current_request_context"]),
+            threading.Thread(target=context.run, args=[work, "copy_context"]),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(contextvars.copy_context().run, work, "executor").result()
+        return ""
+
+    ask(app, "/", headers={"X-Request-ID": "client-id-1"})
+    *records, _ = lines_of(log)
+    assert {line["message"] for line in records} == {
+        "copy_current_request_context",
+        "copy_context",
+        "executor",
+    }
+    assert [line["request_id"] for line in records] == ["client-id-1"] * 3
+
+
+@no_handlers()
+def test_a_job_has_the_id_that_it_sets(log: Path) -> None:
+    app = logging_to(log, "jobs")
+
+    @app.cli.command("nightly")
+    def nightly() -> None:
+        g.request_id = "nightly-report"
+        app.logger.info("begun")
+
+    assert app.test_cli_runner().invoke(args=["nightly"]).exit_code == 0
+    app.logger.info("between")
+    with app.app_context():
+        g.request_id = "job-1"
+        app.logger.info("begun")
+    assert [line["request_id"] for line in lines_of(log)] == ["nightly-report", None, "job-1"]
+
+
+def test_an_application_that_is_part_of_another_shares_its_ids(tmp_path: Path) -> None:
+    outer, inner = (logging_to(tmp_path / name, name) for name in ("outer", "inner"))
+    inner.add_url_rule("/", view_func=lambda: g.request_id)
+    outer.wsgi_app = DispatcherMiddleware(outer.wsgi_app, {"/part": inner})  # type: ignore[method-assign]
+    response = ask(outer, "/part/")
+    (one,), (other,) = lines_of(tmp_path / "outer"), lines_of(tmp_path / "inner")
+    assert {one["request_id"], other["request_id"], response.text} == {
+        response.headers["X-Request-ID"]
+    }
+    assert one["trace_id"] == other["trace_id"]
+    assert (one["path"], one["status"]) == ("/part/", 200)
+
+
 def test_the_authenticated_caller_is_named_in_the_line(app: Flask, log: Path) -> None:
     @app.get("/g")
     def by_g() -> str:
@@ -275,18 +363,18 @@ def test_the_authenticated_caller_is_named_in_the_line(app: Flask, log: Path) ->
 
 
 def test_addresses_that_are_set_further_in_are_the_ones_logged(app: Flask, log: Path) -> None:
-    inner = app.wsgi_app.wsgi_app  # type: ignore[attr-defined]
+    inner = app.wsgi_app
 
     def proxy_fix(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ["REMOTE_ADDR"] = "203.0.113.7"
-        return inner(environ, start_response)  # type: ignore[no-any-return]
+        return inner(environ, start_response)
 
-    app.wsgi_app.wsgi_app = proxy_fix  # type: ignore[attr-defined]
+    app.wsgi_app = proxy_fix  # type: ignore[method-assign]
     ask(app, "/")
     assert lines_of(log)[0]["remote_addr"] == "203.0.113.7"
 
 
-# -- how an answer ends ---------------------------------------------------------------------------
+# -- how a response ends --------------------------------------------------------------------------
 
 Start = Callable[..., Callable[[bytes], object]]
 
@@ -296,7 +384,7 @@ def serve(
 ) -> tuple[Any, list[tuple[str, list[tuple[str, str]]]]]:
     """Put the layer around any WSGI application and call it."""
     app = Flask("service")
-    app.config["LOG_FILE"] = str(log)
+    app.config.update(LOG_FILE=str(log), LOG_AT_ONCE=True)
     app.wsgi_app = wsgi  # type: ignore[assignment,method-assign]
     configure_request_logging(app)
     started: list[tuple[str, list[tuple[str, str]]]] = []
@@ -350,10 +438,8 @@ def test_a_stream_that_breaks_before_anything_was_sent_is_a_500(log: Path) -> No
         raise RuntimeError("too early")
         yield b"never"
 
-    body, _ = serve(breaking, log)
     with pytest.raises(RuntimeError, match="too early"):
-        list(body)
-    body.close()
+        serve(breaking, log)
     assert [(line["status"], line["outcome"]) for line in lines_of(log)] == [(500, "failed")]
 
 
@@ -472,9 +558,9 @@ def test_a_file_through_the_servers_file_wrapper_is_sent_and_counted(app: Flask,
     from flask import send_file
     from werkzeug.wsgi import FileWrapper
 
-    app.add_url_rule("/", view_func=lambda: send_file(BytesIO(b"x" * 20_000), "text/plain"))
-    answer = ask(app, "/", environ_overrides={"wsgi.file_wrapper": FileWrapper})
-    assert len(answer.data) == 20_000
+    app.add_url_rule("/", view_func=lambda: send_file(io.BytesIO(b"x" * 20_000), "text/plain"))
+    response = ask(app, "/", environ_overrides={"wsgi.file_wrapper": FileWrapper})
+    assert len(response.data) == 20_000
     assert [(line["bytes"], line["outcome"]) for line in lines_of(log)] == [(20_000, "complete")]
 
 
@@ -498,12 +584,11 @@ def test_what_is_odd_in_the_environ_costs_the_line_not_the_request(log: Path) ->
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_workers_forked_from_a_parent_that_has_served_give_out_other_ids(tmp_path: Path) -> None:
-    source = Path(str(MODULE.__file__)).read_text(encoding="utf-8")
-    (tmp_path / "request_logging.py").write_text(source, encoding="utf-8")
+    copy_of_the_package(tmp_path)
     script = """
 import os
 from flask import Flask
-from request_logging import configure_request_logging
+from own.logging import configure_request_logging
 
 app = Flask("service")
 app.config["LOG_FILE"] = "log"
@@ -561,8 +646,8 @@ def test_threads_give_out_other_ids(app: Flask, log: Path) -> None:
 def test_a_request_id_is_kept_if_it_is_harmless_and_replaced_if_not(
     app: Flask, log: Path, given: str, accepted: bool
 ) -> None:
-    answer = ask(app, "/", environ_overrides={"HTTP_X_REQUEST_ID": given})
-    used = answer.headers["X-Request-ID"]
+    response = ask(app, "/", environ_overrides={"HTTP_X_REQUEST_ID": given})
+    used = response.headers["X-Request-ID"]
     assert (used == given) is accepted
     assert accepted or re.fullmatch(r"[0-9a-f]{32}", used)
     assert lines_of(log)[0]["request_id"] == used
@@ -633,6 +718,19 @@ def test_a_trace_is_continued_as_w3c_says_and_else_restarted(
     assert re.fullmatch(r"(?!0{32})[0-9a-f]{32}", line["trace_id"])
 
 
+def read_end_of(path: Path) -> int:
+    """Make a pipe of this name; what is written to it waits to be read."""
+    os.mkfifo(path)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+
+def read_from(reader: int) -> bytes:
+    """All that waits in the pipe."""
+    data = os.read(reader, 1 << 20)
+    os.close(reader)
+    return data
+
+
 # -- hostile clients ------------------------------------------------------------------------------
 
 HOSTILE = [
@@ -652,13 +750,12 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-@pytest.mark.parametrize("style", ["json", "text"])
+@pytest.mark.parametrize("style", ["json", "text", "pipe"])
 def test_nothing_a_client_sends_forges_splits_or_bloats_a_line(
     log: Path, hostile: str, style: str
 ) -> None:
-    app = Flask("service")
-    app.config.update(LOG_FILE=str(log), LOG_FORMAT=style)
-    configure_request_logging(app)
+    reader = read_end_of(log) if style == "pipe" else None
+    app = logging_to(log, LOG_FORMAT=style.replace("pipe", "json"))
     raw = hostile.encode().decode("latin-1")
     environ = EnvironBuilder().get_environ() | {
         "PATH_INFO": raw,
@@ -669,21 +766,20 @@ def test_nothing_a_client_sends_forges_splits_or_bloats_a_line(
         "HTTP_TRACEPARENT": raw,
     }
     run_wsgi_app(app, environ, buffered=True)
-    written = log.read_bytes()
+    written = log.read_bytes() if reader is None else read_from(reader)
     assert written.count(b"\n") == 1
     assert written.endswith(b"\n")
     assert written.decode()[:-1].isprintable()
-    if style == "json":
-        assert len(written) <= 4096
-        line = json.loads(written)
-        assert list(line)[:15] == KEYS
-        assert line.get("truncated", False) is (len(raw) > 1024)
+    if style == "text":
+        return
+    assert len(written) <= (4096 if style == "pipe" else 65536)
+    line = json.loads(written)
+    assert list(line)[:15] == KEYS
+    assert line.get("truncated", False) is (len(raw) > 1024 or len(written) > 4000)
 
 
 def test_no_word_of_a_line_for_people_can_be_made_up_of_two(log: Path) -> None:
-    app = Flask("text")
-    app.config.update(LOG_FILE=str(log), LOG_FORMAT="text")
-    configure_request_logging(app)
+    app = logging_to(log, "text", LOG_FORMAT="text")
     environ = EnvironBuilder().get_environ() | {
         "REQUEST_METHOD": "GET / 200",
         "PATH_INFO": "/a 200 1 ms",
@@ -722,14 +818,14 @@ def read_lines(fd: int, until: Callable[[list[dict[str, Any]]], bool]) -> list[d
     return lines
 
 
+@pytest.mark.parametrize("at_once", [True, False])
 def test_a_reader_that_stalls_stalls_nobody_and_every_dropped_line_is_counted(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
 ) -> None:
+    monkeypatch.setattr(LINES, "MOST_BYTES", 20_000)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    app = Flask("service")
-    app.config["LOG_FILE"] = str(fifo)
-    configure_request_logging(app)
+    app = logging_to(fifo, LOG_AT_ONCE=at_once)
     app.add_url_rule("/", view_func=lambda: "fine")
     statuses: list[int] = []
 
@@ -762,19 +858,26 @@ PROGRAM = """
 import os, sys, threading
 {before}
 sys.path.insert(0, {folder!r})
-import request_logging
+import own.engine.lines
+from own.logging import configure_request_logging
+own.engine.lines.MOST_BYTES = {limit}
+own.engine.lines.GATHER_SECONDS = {gather}
 from flask import Flask
 app = Flask("service")
 app.config["LOG_FORMAT"] = {style!r}
-request_logging.configure_request_logging(app)
-for number in range({requests}):
-    environ = dict(REQUEST_METHOD="GET", PATH_INFO="/" + str(number), HTTP_HOST="localhost")
+app.config.from_prefixed_env()
+configure_request_logging(app)
+def ask(path):
+    environ = dict(REQUEST_METHOD="GET", PATH_INFO=path, HTTP_HOST="localhost")
     environ |= dict(SERVER_NAME="localhost", SERVER_PORT="80")
     environ["wsgi.url_scheme"] = "http"
     environ["HTTP_USER_AGENT"] = "a" * 900  # so that a pipe is full after some 800 lines
     body = app(environ, lambda status, headers: None)
     list(body)
     body.close()
+for number in range({requests}):
+    ask("/" + str(number))
+{after}
 print("served", file=sys.stderr, flush=True)
 sys.stdin.read()
 """
@@ -782,19 +885,41 @@ sys.stdin.read()
 
 @contextlib.contextmanager
 def program(
-    folder: Path, stdout: Any, requests: int, style: str = "json", before: str = "", **env: str
+    folder: Path,
+    stdout: Any,
+    requests: int,
+    style: str = "json",
+    before: str = "",
+    after: str = "",
+    gather: float = 0.02,
+    limit: int = 20_000,
+    env: dict[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process, which serves so many requests and then waits to be told to end."""
-    source = Path(str(MODULE.__file__)).read_text(encoding="utf-8")
-    (folder / "request_logging.py").write_text(source, encoding="utf-8")
-    text = PROGRAM.format(folder=str(folder), style=style, requests=requests, before=before)
-    process = subprocess.Popen(
-        [sys.executable, "-c", text],
-        stdin=subprocess.PIPE,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        env={key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ} | env,
+    """Another process, which serves so many requests and then waits to be told to end.
+
+    :param stdout: a descriptor, or the path of a file.
+    :param before, after: what it does before it imports anything, and when it has served.
+    :param gather: for how many seconds it gathers lines, and limit: how many bytes of them.
+    """
+    copy_of_the_package(folder)
+    text = PROGRAM.format(
+        folder=str(folder),
+        style=style,
+        requests=requests,
+        before=before,
+        after=after,
+        gather=gather,
+        limit=limit,
     )
+    inherited = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    with open(stdout, "wb") if isinstance(stdout, Path) else contextlib.nullcontext(stdout) as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", text],
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            env=inherited | (env or {}),
+        )
     assert process.stderr is not None
     assert process.stderr.readline() == b"served\n"  # although nobody has read a line
     try:
@@ -841,19 +966,53 @@ def test_whatever_standard_output_is_nobody_waits_for_its_reader(
     os.close(reader)
 
 
-def test_a_count_that_waits_is_written_when_the_process_ends(tmp_path: Path) -> None:
-    reader, writer = os.pipe()
-    never_retry = "import time; time.sleep = lambda seconds: threading.Event().wait()"
-    with program(tmp_path, writer, 1200, before=never_retry):
-        os.close(writer)
-        lines = [json.loads(line) for line in os.read(reader, 1 << 20).splitlines()]
-    with open(reader, "rb") as rest:
-        lines += [json.loads(line) for line in rest]
-    assert (
-        sum("path" in line for line in lines) + sum(line.get("dropped", 0) for line in lines)
-        == 1200
-    )
-    assert lines[-1]["message"] == "log_lines_dropped"
+def test_what_has_been_gathered_is_written_when_the_process_ends(tmp_path: Path) -> None:
+    with program(tmp_path, tmp_path / "log", 1200, gather=1000):
+        pass
+    *lines, last = lines_of(tmp_path / "log")
+    assert [line["path"] for line in lines] == [f"/{n}" for n in range(len(lines))]
+    assert (last["message"], last["dropped"]) == ("log_lines_dropped", 1200 - len(lines))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_has_been_gathered_is_written_at_a_signal_that_ends_the_process(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with program(tmp_path, tmp_path / "log", 10, gather=1000) as process:
+        process.send_signal(number)
+        process.wait(20)
+    assert process.returncode == -number
+    assert len(lines_of(tmp_path / "log")) == 10
+
+
+def test_what_was_gathered_before_a_fork_is_written_once_and_by_the_parent(tmp_path: Path) -> None:
+    forking = """
+child = os.fork()
+ask("/child" if child == 0 else "/parent")
+if child:
+    os.waitpid(child, 0)
+"""
+    with program(tmp_path, tmp_path / "log", 10, gather=1000, after=forking):
+        pass
+    *before, first, second = [line["path"] for line in lines_of(tmp_path / "log")]
+    assert before == [f"/{n}" for n in range(10)]
+    assert {first, second} == {"/child", "/parent"}
+
+
+def test_lines_are_written_although_no_thread_can_be_started(tmp_path: Path) -> None:
+    no_thread = """
+def start(self):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
+    with program(tmp_path, tmp_path / "log", 10, before=no_thread):
+        assert len(lines_of(tmp_path / "log")) == 10
+
+
+def test_a_process_that_is_killed_loses_the_lines_of_its_last_20_ms_only(tmp_path: Path) -> None:
+    with program(tmp_path, tmp_path / "log", 10, after="__import__('time').sleep(1)") as process:
+        process.kill()
+    assert len(lines_of(tmp_path / "log")) == 10
 
 
 @pytest.mark.parametrize(("env", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
@@ -862,7 +1021,7 @@ def test_lines_for_people_are_coloured_on_a_terminal(
 ) -> None:
     pty = pytest.importorskip("pty")
     reader, writer = pty.openpty()
-    with program(tmp_path, writer, 1, style="text", **env):
+    with program(tmp_path, writer, 1, style="text", env=env):
         written = os.read(reader, 4096)
     os.close(writer)
     os.close(reader)
@@ -881,39 +1040,26 @@ def test_a_full_disk_fails_no_request(capfd: pytest.CaptureFixture[str]) -> None
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_disk_that_fills_within_a_line_spoils_no_other_line(app: Flask, log: Path) -> None:
+def test_a_disk_that_fills_within_a_line_costs_none_once_there_is_room_again(
+    app: Flask, log: Path
+) -> None:
     resource = pytest.importorskip("resource")
     ask(app, "/before")
     room, (soft, hard) = log.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room + 100, hard))
     try:
         ask(app, "/torn")
-        ask(app, "/lost")
+        ask(app, "/waiting")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     ask(app, "/after")
-    first, torn, *rest = log.read_bytes().splitlines()
-    assert json.loads(first)["path"] == "/before"
-    assert len(torn) == 100
-    assert [(line.get("path"), line.get("dropped")) for line in map(json.loads, rest)] == [
-        (None, 2),
-        ("/after", None),
-    ]
-
-
-def test_a_closed_standard_output_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = Flask("service")
-    configure_request_logging(app)
-    app.add_url_rule("/", view_func=lambda: "fine")
-    monkeypatch.setattr(sys, "stdout", None)
-    assert ask(app, "/").data == b"fine"
+    assert [line["path"] for line in lines_of(log)] == ["/before", "/torn", "/waiting", "/after"]
 
 
 def test_what_is_opened_in_place_of_standard_output_gets_no_line(tmp_path: Path) -> None:
-    source = Path(str(MODULE.__file__)).read_text(encoding="utf-8")
-    (tmp_path / "request_logging.py").write_text(source, encoding="utf-8")
+    copy_of_the_package(tmp_path)
     script = (
-        "from flask import Flask; from request_logging import configure_request_logging\n"
+        "from flask import Flask; from own.logging import configure_request_logging\n"
         "others = open('others', 'w'); assert others.fileno() == 1\n"
         "app = Flask('service'); configure_request_logging(app)\n"
         "assert app.test_client().open('/', buffered=True).status_code == 404\n"
@@ -923,7 +1069,7 @@ def test_what_is_opened_in_place_of_standard_output_gets_no_line(tmp_path: Path)
     assert (tmp_path / "others").read_bytes() == b""
 
 
-def test_a_replaced_standard_output_gets_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_captured_standard_output_gets_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
     app = Flask("service")
     configure_request_logging(app)
     ask(app, "/once")
@@ -932,11 +1078,93 @@ def test_a_replaced_standard_output_gets_the_lines(capsys: pytest.CaptureFixture
     assert json.loads(printed[0])["status"] == 404
 
 
+def test_no_request_takes_the_lines_of_others_by_redirecting_a_captured_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    app = Flask("service")
+    configure_request_logging(app)
+    caught = io.StringIO()
+    with contextlib.redirect_stdout(caught):
+        ask(app, "/once")
+    assert caught.getvalue() == ""
+    assert capsys.readouterr().out.count("/once") == 1
+
+
+def test_no_view_that_redirects_or_prints_takes_or_tears_a_line_of_others(tmp_path: Path) -> None:
+    views = """
+import contextlib, io, threading
+caught = []
+@app.get("/redirect")
+def redirect():
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        for number in range(20):
+            ask("/inner")
+    caught.append(text.getvalue())
+    return ""
+@app.get("/print")
+def printing():
+    for number in range(20):
+        print("printed", number)
+        ask("/inner")
+    return ""
+@app.get("/descriptor")
+def descriptor():
+    kept, other = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(other, 1)
+    ask("/inner")
+    os.dup2(kept, 1)
+    return ""
+def often(path):
+    for _ in range(10):
+        ask(path)
+for paths in (["/redirect", "/plain", "/plain"], ["/print"] * 4):
+    threads = [threading.Thread(target=often, args=[path]) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+ask("/descriptor")
+assert caught == [""] * 10, caught
+"""
+    for at_once in ("true", "false"):
+        for unbuffered in ("", "1"):
+            folder = tmp_path / f"{at_once}{unbuffered}"
+            folder.mkdir()
+            env = {"FLASK_LOG_AT_ONCE": at_once, "PYTHONUNBUFFERED": unbuffered}
+            with program(folder, folder / "log", 0, after=views, limit=1 << 20, env=env):
+                pass
+            lines = (folder / "log").read_bytes().splitlines()
+            printed = [line for line in lines if line.startswith(b"printed")]
+            paths = [json.loads(line)["path"] for line in lines if line.startswith(b"{")]
+            assert len(printed) + len(paths) == len(lines)
+            assert len(printed) == 40 * 20
+            assert Counter(paths) == {
+                "/redirect": 10,
+                "/plain": 20,
+                "/print": 40,
+                "/descriptor": 1,
+                "/inner": 50 * 20 + 1,
+            }
+
+
+def test_where_testing_is_true_a_test_reads_the_lines_however_it_captures_them() -> None:
+    app = Flask("service")
+    app.testing = True
+    configure_request_logging(app)
+    for encoding in ("utf-8", "ascii"):
+        raw = io.BytesIO()
+        with contextlib.redirect_stdout(io.TextIOWrapper(raw, encoding)):
+            ask(app, "/once", headers={"User-Agent": "\u00c3\u00a9"})  # a letter as WSGI has it
+            assert json.loads(raw.getvalue())["user_agent"] in ("\u00e9", "?")
+    with contextlib.redirect_stdout(None):
+        assert ask(app, "/").status_code == 404
+
+
 def test_a_rotated_file_is_opened_anew(
     app: Flask, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = [time.time()]
-    monkeypatch.setattr(time, "time", lambda: clock[0])
+    clock = [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     ask(app, "/before")
     log.rename(log.with_suffix(".1"))
     ask(app, "/same-second")
@@ -966,11 +1194,12 @@ def test_refusals_are_also_written_to_the_security_log(tmp_path: Path) -> None:
     app = Flask("service")
     files = {"LOG_FILE": tmp_path / "log", "SECURITY_LOG_FILE": tmp_path / "security.log"}
     app.config.update({key: str(path) for key, path in files.items()})
+    app.config["LOG_AT_ONCE"] = True
     app.config["TRUSTED_HOSTS"] = ["localhost"]
     configure_request_logging(app)
 
     @app.get("/<int:status>")
-    def answer(status: int) -> Any:
+    def response(status: int) -> Any:
         return "", status
 
     @app.get("/agent")
@@ -999,9 +1228,7 @@ def test_refusals_are_also_written_to_the_security_log(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("style", ["json", "text"])
 def test_one_file_for_both_logs_gets_each_line_once(log: Path, style: str) -> None:
-    app = Flask("service")
-    app.config.update(LOG_FILE=str(log), SECURITY_LOG_FILE=str(log), LOG_FORMAT=style)
-    configure_request_logging(app)
+    app = logging_to(log, SECURITY_LOG_FILE=str(log), LOG_FORMAT=style)
     app.add_url_rule("/<int:status>", view_func=lambda status: ("", status))
     ask(app, "/200")
     ask(app, "/403")
@@ -1012,7 +1239,8 @@ def test_one_file_for_both_logs_gets_each_line_once(log: Path, style: str) -> No
 
 def test_an_event_of_any_size_stays_one_line(tmp_path: Path) -> None:
     app = Flask("service")
-    app.config.update(LOG_FILE=str(tmp_path / "log"), SECURITY_LOG_FILE=str(tmp_path / "security"))
+    files = {"LOG_FILE": str(tmp_path / "log"), "SECURITY_LOG_FILE": str(tmp_path / "security")}
+    app.config.update(files, LOG_AT_ONCE=True)
     configure_request_logging(app)
 
     @app.get("/")
@@ -1026,7 +1254,8 @@ def test_an_event_of_any_size_stays_one_line(tmp_path: Path) -> None:
 
 def test_a_refused_host_is_told_from_other_400s(tmp_path: Path) -> None:
     app = Flask("service")
-    app.config.update(LOG_FILE=str(tmp_path / "log"), SECURITY_LOG_FILE=str(tmp_path / "security"))
+    files = {"LOG_FILE": str(tmp_path / "log"), "SECURITY_LOG_FILE": str(tmp_path / "security")}
+    app.config.update(files, LOG_AT_ONCE=True)
     app.config["TRUSTED_HOSTS"] = "localhost,.example.com"
     app.wsgi_app = lambda environ, start: (start("400 Bad Request", []), [b""])[1]  # type: ignore[method-assign,assignment]
     configure_request_logging(app)
@@ -1039,26 +1268,19 @@ def test_a_refused_host_is_told_from_other_400s(tmp_path: Path) -> None:
 
 
 @no_handlers()
-def test_records_are_lines_where_nobody_else_handles_them(log: Path) -> None:
-    app = Flask("records")
-    app.config["LOG_FILE"] = str(log)
-    configure_request_logging(app)
+def test_records_are_lines_and_carry_their_requests_ids(log: Path) -> None:
+    app = logging_to(log, "records")
 
     @app.get("/")
     def view() -> str:
         app.logger.info("from the application")
         logging.getLogger("a.library").warning("broken\nline \x1b[31m\u202e %s", "argument")
         logging.getLogger("a.library").debug("not at this level")
-        try:
-            raise ValueError("inner" * 2000)
-        except ValueError:
-            logging.getLogger("a.library").exception("caught", extra={"request_id": "its-own"})
+        logging.getLogger("a.library").error("own", extra={"request_id": "its-own"})
         return ""
 
     ask(app, "/", headers={"X-Request-ID": "client-id-1"})
     logging.getLogger("a.library").error("outside a request")
-    written = log.read_bytes()
-    assert max(map(len, written.splitlines(keepends=True))) <= 4096
     first, second, third, own, outside = lines_of(log)
     assert first["message"] == "from the application"
     assert (first["level"], first["logger"]) == ("INFO", "records")
@@ -1070,10 +1292,66 @@ def test_records_are_lines_where_nobody_else_handles_them(log: Path) -> None:
         "client-id-1",
     ]
     assert first["trace_id"] == own["trace_id"]
-    assert third["exception"].startswith("Traceback")
-    assert third["exception"].endswith("innerinner")
-    assert third["truncated"] is True
     assert outside["request_id"] is None
+
+
+@no_handlers()
+def test_what_a_record_brings_is_in_its_line_and_replaces_nothing_of_ours(log: Path) -> None:
+    app = logging_to(log)
+    circle: dict[str, Any] = {"price": 1.5}
+    circle["self"] = circle
+    extra = {
+        "order_id": 5,
+        "level": "forged",
+        "time": "forged",
+        "exception": "forged",
+        "tags": ["a", {"b": None}],
+        "when": Path("/somewhere"),
+        "evil\u202e": "a\x1b[31mb\u202e",
+        "circle": circle,
+    }
+    app.logger.warning("ordered", extra=extra, stack_info=True)
+    (line,) = lines_of(log)
+    assert (line["level"], line["order_id"], line["tags"]) == ("WARNING", 5, ["a", {"b": None}])
+    assert (line["extra_level"], line["extra_time"]) == ("forged", "forged")
+    assert line["extra_exception"] == "forged"
+    assert line["when"] == "/somewhere"
+    assert line["evil\\u202e"] == "ab\\u202e"
+    assert line["circle"]["self"]["price"] == 1.5
+    assert "exception" not in line
+    assert line["stack"].startswith("Stack (most recent call last):\n")
+    assert "stack_info=True" in line["stack"]
+
+
+def fail_with(message: str) -> None:
+    raise ValueError(message)
+
+
+@no_handlers()
+def test_an_exception_is_whole_in_a_file_and_keeps_what_matters_in_a_pipe(tmp_path: Path) -> None:
+    reader = read_end_of(tmp_path / "pipe")
+    for name in ("file", "pipe"):
+        app = logging_to(tmp_path / name, name)
+        try:
+            try:
+                fail_with("root cause " + "x" * 3500)
+            except ValueError as error:
+                raise RuntimeError("what the user saw " + "y" * 3500) from error
+        except RuntimeError:
+            app.logger.exception("caught")
+    (whole,) = lines_of(tmp_path / "file")
+    assert len(whole["exception"]) > 7000
+    assert "truncated" not in whole
+    written = read_from(reader)
+    assert len(written) <= 4096
+    line = json.loads(written)
+    assert line["truncated"] is True
+    assert line["message"] == "caught"
+    exception = line["exception"]
+    assert "in fail_with\n    raise ValueError(message)\n" in exception
+    assert re.search(r"^ValueError: root cause x+\.\.\.x+$", exception, re.M)
+    assert "direct cause of the following exception" in exception
+    assert re.search(r"^RuntimeError: what the user saw y+\.\.\.y+$", exception, re.M)
 
 
 @no_handlers()
@@ -1083,9 +1361,7 @@ def test_a_record_is_written_whatever_its_extras_and_its_exception(log: Path, st
         def __str__(self) -> str:
             raise RuntimeError("no")
 
-    app = Flask("odd")
-    app.config.update(LOG_FILE=str(log), LOG_FORMAT=style)
-    configure_request_logging(app)
+    logging_to(log, "odd", LOG_FORMAT=style)
     for odd in (b"bytes", 10**30, ["list"], "\ud800"):
         logging.getLogger("a.library").warning("has odd extras", extra={"request_id": odd})
     try:
@@ -1096,14 +1372,12 @@ def test_a_record_is_written_whatever_its_extras_and_its_exception(log: Path, st
     written = log.read_text()
     assert written.count("has odd extras") == 4
     assert "Unspeakable" in written
-    assert len(written) < 40_000
+    assert len(written) < 140_000
 
 
 @no_handlers()
 def test_no_record_carries_the_id_of_a_request_that_is_over(app: Flask, log: Path) -> None:
-    configured = Flask("over")
-    configured.config["LOG_FILE"] = str(log)
-    configure_request_logging(configured)
+    configured = logging_to(log, "over")
     configured.add_url_rule("/", view_func=lambda: Response(iter(["a", "b"])))
 
     def interleaved() -> None:
@@ -1125,7 +1399,7 @@ def test_an_unhandled_exception_is_logged_once_and_with_its_id(
 ) -> None:
     app = Flask("unhandled")
     assert default_handler in app.logger.handlers  # somebody has used it before
-    app.config["LOG_FILE"] = str(log)
+    app.config.update(LOG_FILE=str(log), LOG_AT_ONCE=True)
     configure_request_logging(app)
     app.add_url_rule("/", view_func=lambda: str(1 / 0))
     ask(app, "/", headers={"X-Request-ID": "client-id-1"})
@@ -1136,33 +1410,83 @@ def test_an_unhandled_exception_is_logged_once_and_with_its_id(
     assert capfd.readouterr() == ("", "")
 
 
+class Collecting(logging.Handler):
+    """Sends records elsewhere, as those of OpenTelemetry and Sentry do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[str] = []
+        self.setFormatter(logging.Formatter("%(request_id)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(self.format(record))
+
+
 @no_handlers()
-def test_handlers_of_the_host_application_stay_the_only_ones(log: Path) -> None:
-    records: list[str] = []
+def test_handlers_that_send_records_elsewhere_silence_nothing_and_find_the_ids(log: Path) -> None:
+    before, after, apart = Collecting(), Collecting(), Collecting()
+    logger = logging.getLogger("apart")
+    logger.propagate = False
+    logger.handlers = [apart]
+    logging.root.addHandler(before)
+    app = logging_to(log, "elsewhere")
 
-    class Theirs(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            records.append(self.format(record))
+    @app.get("/own")
+    def own() -> str:
+        logger.warning("careful", extra={"trace_id": "its-own"})
+        return ""
 
-    theirs = Theirs()
-    theirs.setFormatter(logging.Formatter("%(request_id)s %(message)s"))
-    logging.root.addHandler(theirs)
-    app = Flask("theirs")
-    app.config["LOG_FILE"] = str(log)
-    configure_request_logging(app)
-    later = Theirs()
-    later.setFormatter(theirs.formatter)
-    logging.root.handlers.insert(0, later)  # before the first request
+    app.add_url_rule("/", view_func=lambda: str(1 / 0))
+    ask(app, "/", headers={"X-Request-ID": "client-id-1"})
+    logging.root.addHandler(after)
+    ask(app, "/", headers={"X-Request-ID": "client-id-2"})
+
+    ask(app, "/own", headers={"X-Request-ID": "client-id-3"})
+    assert before.records[0].startswith("client-id-1 Exception on / [GET]\n")
+    assert [len(one.records) for one in (before, after, apart)] == [2, 1, 1]
+    assert after.records[0].startswith("client-id-2 Exception on / [GET]\n")
+    assert apart.records == ["client-id-3 careful"]
+    errors = [line for line in lines_of(log) if line["level"] == "ERROR"]
+    assert [line["request_id"] for line in errors] == ["client-id-1", "client-id-2"]
+
+
+@no_handlers()
+@pytest.mark.parametrize("when", ["before", "after", "dictConfig"])
+def test_what_the_host_application_writes_to_the_console_is_not_written_twice(
+    log: Path, when: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def configure() -> None:
+        if when == "dictConfig":
+            handler = {"class": "logging.StreamHandler", "formatter": "ours"}
+            formats = {"ours": {"format": "%(request_id)s %(message)s"}}
+            logging.config.dictConfig(
+                {
+                    "version": 1,
+                    "disable_existing_loggers": False,
+                    "formatters": formats,
+                    "handlers": {"console": handler},
+                    "root": {"handlers": ["console"]},
+                }
+            )
+        else:
+            console = logging.StreamHandler()
+            console.setFormatter(logging.Formatter("%(request_id)s %(message)s"))
+            logging.root.addHandler(console)
+
+    if when == "before":
+        configure()
+    app = logging_to(log, "host")
+    if when != "before":
+        configure()
 
     @app.get("/")
     def view() -> str:
-        app.logger.warning("careful", extra={"trace_id": "its-own"})
+        app.logger.warning("careful")
         return ""
 
     ask(app, "/", headers={"X-Request-ID": "client-id-1"})
-    assert logging.root.handlers == [later, theirs]
-    assert records == ["client-id-1 careful"] * 2
-    assert len(lines_of(log)) == 1
+    assert capsys.readouterr().err == "client-id-1 careful\n"
+    assert [line["message"] for line in lines_of(log)] == ["request_completed"]
 
 
 @no_handlers()
@@ -1174,7 +1498,7 @@ def test_two_applications_in_one_process_log_apart(tmp_path: Path) -> None:
     apps = []
     for name in ("one", "two"):
         app = Flask(name)
-        app.config["LOG_FILE"] = str(tmp_path / name)
+        app.config.update(LOG_FILE=str(tmp_path / name), LOG_AT_ONCE=True)
         configure_request_logging(app)
         app.add_url_rule("/", view_func=view)
         apps.append(app)
@@ -1186,11 +1510,9 @@ def test_two_applications_in_one_process_log_apart(tmp_path: Path) -> None:
 
 
 @no_handlers()
-def test_the_development_servers_own_access_line_is_left_out(app: Flask, log: Path) -> None:
+def test_the_development_servers_own_access_line_is_left_out(log: Path) -> None:
     logger = logging.getLogger("werkzeug")
-    configured = Flask("dev")
-    configured.config["LOG_FILE"] = str(log)
-    configure_request_logging(configured)
+    logging_to(log, "dev")
     logger.error('127.0.0.1 - - [now] "%s" %s %s', "GET / HTTP/1.1", "200", "-")
     logger.error(" * Running on http://127.0.0.1:5000")
     assert [line["message"] for line in lines_of(log)] == [" * Running on http://127.0.0.1:5000"]
@@ -1198,9 +1520,7 @@ def test_the_development_servers_own_access_line_is_left_out(app: Flask, log: Pa
 
 @no_handlers()
 def test_lines_for_people_are_lines_too(log: Path) -> None:
-    app = Flask("text")
-    app.config.update(LOG_FILE=str(log), LOG_FORMAT="text")
-    configure_request_logging(app)
+    app = logging_to(log, "text", LOG_FORMAT="text")
 
     @app.get("/with space")
     def view() -> str:
@@ -1230,9 +1550,10 @@ def test_lines_for_people_are_lines_too(log: Path) -> None:
     [
         ("LOG_FORMAT", "yaml", "json, text"),
         ("LOG_LEVEL", "LOUD", "WARNING"),
-        ("LOG_FILE", 3, "write - or"),
-        ("LOG_FILE", "/no/such/folder/log", "existing folder"),
-        ("SECURITY_LOG_FILE", "/no/such/folder/log", "existing folder"),
+        ("LOG_AT_ONCE", "soon", "true or false"),
+        ("LOG_FILE", 3, "is not a path; for example - or"),
+        ("LOG_FILE", "/no/such/folder/log", "No such file or directory"),
+        ("SECURITY_LOG_FILE", "/no/such/folder/log", "No such file or directory"),
     ],
 )
 def test_a_wrong_key_is_refused_with_its_remedy(key: str, value: object, remedy: str) -> None:
@@ -1242,34 +1563,24 @@ def test_a_wrong_key_is_refused_with_its_remedy(key: str, value: object, remedy:
         configure_request_logging(app)
 
 
-def test_the_file_needs_no_other_file_of_the_service() -> None:
+def test_the_file_needs_nothing_of_the_service_but_its_engine() -> None:
     tree = ast.parse(Path(str(MODULE.__file__)).read_text(encoding="utf-8"))
     imported = {
-        name.split(".")[0]
+        "." * node.level + (node.module or "").split(".")[0]
         for node in ast.walk(tree)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
+        if isinstance(node, ast.ImportFrom)
     }
-    assert imported - sys.stdlib_module_names == {"flask", "orjson", "werkzeug", "_typeshed"}
+    assert imported - sys.stdlib_module_names == {"flask", "werkzeug", "_typeshed", ".engine"}
 
 
 def test_beside_the_standard_librarys_logging_it_says_how_to_be_named(tmp_path: Path) -> None:
-    source = Path(str(MODULE.__file__)).read_text(encoding="utf-8")
-    for name, expected in (("logging.py", "request_logging.py"), ("request_logging.py", "")):
-        folder = tmp_path / name.removesuffix(".py")
-        folder.mkdir()
-        (folder / name).write_text(source, encoding="utf-8")
-        result = subprocess.run(
-            [sys.executable, "-c", f"import {name.removesuffix('.py')}"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert expected in result.stderr
-        assert (result.returncode == 0) is (expected == "")
+    shutil.copy(str(MODULE.__file__), tmp_path / "logging.py")
+    result = subprocess.run(
+        [sys.executable, "-c", "import logging"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "request_logging.py" in result.stderr
+    assert result.returncode == 1

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask, Response, abort, redirect, render_template_string, request, session
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    redirect,
+    render_template_string,
+    request,
+    session,
+)
 from jinja2 import DictLoader
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 # the one line to change in another package
 from app.middleware.security import configure_security_headers, content_security_policy
 
-ON_EVERY_ANSWER = {
+ON_EVERY_RESPONSE = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -28,6 +35,8 @@ ON_EVERY_ANSWER = {
 }
 API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 HTTPS = "https://localhost"
+CSP, CSP_REPORT_ONLY = "Content-Security-Policy", "Content-Security-Policy-Report-Only"
+CORP = "Cross-Origin-Resource-Policy"
 
 
 def service(**config: Any) -> Flask:
@@ -53,7 +62,7 @@ def policy_of(response: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", ["/json", "/missing", "/forbidden", "/breaks", "/moved", "/empty"])
-def test_every_answer_carries_every_header(path: str) -> None:
+def test_every_response_carries_every_header(path: str) -> None:
     app = service()
     app.add_url_rule("/json", "json", lambda: {"a": 1})
     app.add_url_rule("/forbidden", "forbidden", lambda: abort(403))
@@ -61,10 +70,10 @@ def test_every_answer_carries_every_header(path: str) -> None:
     app.add_url_rule("/moved", "moved", lambda: redirect("/json"))
     app.add_url_rule("/empty", "empty", lambda: ("", 204))
     for method in ("GET", "HEAD", "OPTIONS", "POST"):
-        answer = app.test_client().open(path, method=method)
-        assert ON_EVERY_ANSWER.items() <= dict(answer.headers).items()
-        assert "camera=()" in answer.headers["Permissions-Policy"]
-        assert policy_of(answer)["default-src"] == "'none'"
+        response = app.test_client().open(path, method=method)
+        assert ON_EVERY_RESPONSE.items() <= dict(response.headers).items()
+        assert "camera=()" in response.headers["Permissions-Policy"]
+        assert policy_of(response)["default-src"] == "'none'"
 
 
 def test_an_after_request_function_that_raises_takes_no_header_away() -> None:
@@ -75,9 +84,9 @@ def test_an_after_request_function_that_raises_takes_no_header_away() -> None:
     def somebody_elses(response: Response) -> Response:
         raise RuntimeError("a bug")
 
-    answer = app.test_client().get("/")
-    assert answer.status_code == 500
-    assert ON_EVERY_ANSWER.items() <= dict(answer.headers).items()
+    response = app.test_client().get("/")
+    assert response.status_code == 500
+    assert ON_EVERY_RESPONSE.items() <= dict(response.headers).items()
 
 
 def test_no_header_is_sent_twice() -> None:
@@ -102,7 +111,7 @@ def test_a_view_keeps_the_header_that_it_sets_whatever_its_case() -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_header_that_is_added_to_all_answers_is_the_views_own_where_it_sets_one() -> None:
+def test_a_header_that_is_added_to_all_responses_is_the_views_own_where_it_sets_one() -> None:
     app = service(SECURITY_HEADERS={"retry-after": "60"})
     app.add_url_rule("/own", view_func=lambda: ("", {"Retry-After": "5"}))
     client = app.test_client()
@@ -116,7 +125,7 @@ def test_a_page_is_known_by_its_type_however_the_header_is_written() -> None:
         return []
 
     app = service()
-    app.wsgi_app.wsgi_app = page  # type: ignore[attr-defined]
+    app.wsgi_app = page  # type: ignore[method-assign]
     assert "script-src" in policy_of(app.test_client().get("/"))
 
 
@@ -141,7 +150,7 @@ def test_the_application_does_not_tell_what_it_runs_on() -> None:
     assert "Server" not in headers and "X-Powered-By" not in headers
 
 
-def test_granian_which_would_sign_the_answer_finds_that_place_taken() -> None:
+def test_granian_which_would_sign_the_response_finds_that_place_taken() -> None:
     environ = {"SERVER_SOFTWARE": "Granian"}
     headers = service().test_client().get("/", environ_overrides=environ).headers
     assert headers.getlist("Server") == [""]
@@ -198,9 +207,9 @@ def test_a_page_has_the_page_policy_and_json_the_stricter_one() -> None:
     for path in ("/page", "/xhtml"):
         policy = policy_of(client.get(path))
         assert policy.pop("script-src").startswith("'nonce-")
+        assert re.fullmatch("'self' 'nonce-.{22}'", policy.pop("style-src"))
         assert policy == {
             "default-src": "'none'",
-            "style-src": "'self'",
             "img-src": "'self'",
             "font-src": "'self'",
             "connect-src": "'self'",
@@ -236,21 +245,22 @@ def test_one_view_changes_a_part_of_the_page_policy() -> None:
     app = service()
 
     @app.get("/map/<int:zoom>")
-    @content_security_policy(style_src="'self' 'nonce'", form_action=None)
+    @content_security_policy(img_src="'self' data:", form_action=None)
     def map_page(zoom: int) -> str:
         return render_template_string(template("<style nonce=[[ csp_nonce() ]]>")) + str(zoom)
 
     app.add_url_rule("/", "index", lambda: "<p>")
     client = app.test_client()
-    answer = client.get("/map/3")
-    nonce = answer.text.removeprefix("<style nonce=").partition(">")[0]
-    assert policy_of(answer)["style-src"] == f"'self' 'nonce-{nonce}'"
-    assert policy_of(answer)["script-src"] == f"'nonce-{nonce}'"
-    assert "form-action" not in policy_of(answer)
-    assert policy_of(client.get("/"))["style-src"] == "'self'"
+    response = client.get("/map/3")
+    nonce = response.text.removeprefix("<style nonce=").partition(">")[0]
+    assert policy_of(response)["style-src"] == f"'self' 'nonce-{nonce}'"
+    assert policy_of(response)["script-src"] == f"'nonce-{nonce}'"
+    assert policy_of(response)["img-src"] == "'self' data:"
+    assert "form-action" not in policy_of(response)
+    assert policy_of(client.get("/"))["img-src"] == "'self'"
 
 
-def test_a_changed_policy_holds_whatever_the_view_answers_with() -> None:
+def test_a_changed_policy_holds_whatever_the_view_responds_with() -> None:
     app = service()
 
     @app.get("/")
@@ -299,21 +309,31 @@ def test_the_defaults_are_changed_and_dropped_by_configuration() -> None:
         ("SECURITY_HEADERS", {"X-Frame-Options": "DENY\r\nSet-Cookie: a=b"}, "one line of ASCII"),
         ("SECURITY_HEADERS", {"X-Frame-Options": "D\u00c9NY"}, "one line of ASCII"),
         ("SECURITY_HEADERS", {"X-Frame-Options": True}, "is not text"),
-        ("SECURITY_HEADERS", {"X Frame": "DENY"}, "is no header name"),
-        ("SECURITY_HEADERS", {3: "DENY"}, "is no header name"),
+        ("SECURITY_HEADERS", {"X Frame": "DENY"}, "is not a header name"),
+        ("SECURITY_HEADERS", {3: "DENY"}, "is not text"),
         ("SECURITY_HEADERS", {"X-Frame-Option": None}, "did you mean X-Frame-Options?"),
         ("SECURITY_HEADERS", {"content-security-policy": "x"}, "SECURITY_CSP_PAGE"),
-        ("SECURITY_HEADERS", {"Access-Control-Allow-Origin": "*"}, "set CORS_ORIGINS"),
-        ("SECURITY_HEADERS", {"access-control-allow-credentials": "true"}, "set CORS_ORIGINS"),
-        ("SECURITY_HEADERS", {"Vary": "Cookie"}, "set it in the view"),
-        ("SECURITY_HEADERS", {"Content-Length": "0"}, "set it in the view"),
-        ("SECURITY_HEADERS", {"transfer-encoding": "chunked"}, "set it in the view"),
-        ("SECURITY_HEADERS", {"Set-Cookie": "a=b"}, "set it in the view"),
+        ("SECURITY_HEADERS", {"Access-Control-Allow-Origin": "*"}, "for example CORS_ORIGINS"),
+        (
+            "SECURITY_HEADERS",
+            {"access-control-allow-credentials": "true"},
+            "for example CORS_ORIGINS",
+        ),
+        ("SECURITY_HEADERS", {"Vary": "Cookie"}, "in the view"),
+        ("SECURITY_HEADERS", {"Content-Length": "0"}, "in the view"),
+        ("SECURITY_HEADERS", {"transfer-encoding": "chunked"}, "in the view"),
+        ("SECURITY_HEADERS", {"Set-Cookie": "a=b"}, "in the view"),
+        ("SECURITY_HEADERS", {CSP_REPORT_ONLY: "script-scr"}, "did you mean script-src?"),
+        ("SECURITY_PATHS", "/docs/", "is not a mapping"),
+        ("SECURITY_PATHS", {"/docs/": "X-Frame-Options: DENY"}, "is not a mapping"),
+        ("SECURITY_PATHS", {"/docs/*": {"X-Frame-Options": "DENY"}}, "is not a path"),
+        ("SECURITY_PATHS", {"/docs/": {"X Frame": "DENY"}}, "is not a header name"),
+        ("SECURITY_PATHS", {"docs": {CSP: "script-scr 'self'"}}, "did you mean script-src?"),
         ("SECURITY_CSP_PAGE", ["default-src"], "is not text"),
         ("SECURITY_CSP_PAGE", "script-scr 'self'", "did you mean script-src?"),
-        ("SECURITY_CSP_PAGE", "script-src self", "'self' in quotes"),
-        ("SECURITY_CSP_PAGE", "script-src 'nonce-abc'", "a nonce serves once"),
-        ("SECURITY_CSP_PAGE", "img-src 'self'; img-src *", "only the first img-src"),
+        ("SECURITY_CSP_PAGE", "script-src self", "put it in quotes; for example 'self'"),
+        ("SECURITY_CSP_PAGE", "script-src 'nonce-abc'", "serves once"),
+        ("SECURITY_CSP_PAGE", "img-src 'self'; img-src *", "browsers use the first alone"),
         ("SECURITY_CSP_API", "default-src 'none'\nx", "one line of ASCII"),
         ("SECURITY_CSP_API", "default-src 'none', sandbox", "one line of ASCII"),
     ],
@@ -332,38 +352,99 @@ def test_a_wrong_policy_of_a_view_is_refused_at_import(wrong: dict[str, str]) ->
         content_security_policy(**wrong)
 
 
-def test_the_session_cookie_is_bound_to_the_host_and_to_https() -> None:
-    app = service()
-
-    @app.get("/")
-    def count() -> str:
-        session["seen"] = session.get("seen", 0) + 1
-        return str(session["seen"])
-
+def test_report_only_policies_have_the_nonce_and_are_for_pages_alone() -> None:
+    app = service(SECURITY_HEADERS={CSP_REPORT_ONLY.lower(): "script-src 'nonce'; report-to csp"})
+    app.add_url_rule("/page", "page", lambda: "<p>")
+    app.add_url_rule("/json", "json", lambda: {"a": 1})
     client = app.test_client()
-    cookie = client.get("/", base_url=HTTPS).headers["Set-Cookie"]
-    assert cookie.startswith("__Host-session=")
-    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
-    assert "Domain" not in cookie
-    assert client.get("/", base_url=HTTPS).text == "2"
+    page = client.get("/page")
+    nonce = policy_of(page)["script-src"]
+    assert page.headers[CSP_REPORT_ONLY] == f"script-src {nonce}; report-to csp"
+    assert CSP_REPORT_ONLY not in client.get("/json").headers
 
 
-@pytest.mark.parametrize(
-    "config", [{"SESSION_COOKIE_DOMAIN": "example.com"}, {"SESSION_COOKIE_PATH": "/app"}]
-)
-def test_a_session_cookie_with_a_domain_or_path_has_the_prefix_that_allows_it(
-    config: dict[str, str],
-) -> None:
-    app = service(**config, SESSION_COOKIE_SAMESITE="Strict")
-    assert app.config["SESSION_COOKIE_NAME"] == "__Secure-session"
-    assert app.config["SESSION_COOKIE_SECURE"] is True
-    assert app.config["SESSION_COOKIE_SAMESITE"] == "Strict"
+def test_pages_below_a_path_have_a_policy_and_headers_of_their_own() -> None:
+    relaxed = {CSP: "script-src 'self' 'unsafe-inline'", "X-Frame-Options": "SAMEORIGIN"}
+    app = service(SECURITY_PATHS={"/docs/": relaxed, "/docs/old/": {"X-Frame-Options": None}})
+    app.add_url_rule("/<path:path>", "page", lambda path: "<p>")
+    app.add_url_rule("/docs/schema.json", "json", lambda: {"a": 1})
+    client = app.test_client()
+    for path in ("/docs", "/docs/", "/docs/index.html"):
+        response = client.get(path)
+        assert policy_of(response)["script-src"] == "'self' 'unsafe-inline'"
+        assert policy_of(response)["object-src"] == "'none'"  # what it does not name stays
+        assert response.headers.getlist("X-Frame-Options") == ["SAMEORIGIN"]
+    assert client.get("/docs/schema.json").headers[CSP] == API_POLICY
+    assert "X-Frame-Options" not in client.get("/docs/old/index.html").headers
+    assert policy_of(client.get("/docsandmore"))["script-src"].startswith("'nonce-")
 
 
-def test_a_service_that_named_its_session_cookie_keeps_its_settings() -> None:
-    app = service(SESSION_COOKIE_NAME="sid", SESSION_COOKIE_SECURE=False)
-    assert app.config["SESSION_COOKIE_NAME"] == "sid"
-    assert app.config["SESSION_COOKIE_SECURE"] is False
+def test_pages_of_a_blueprint_have_a_policy_of_their_own() -> None:
+    configured, decorated = Blueprint("swagger", __name__), Blueprint("decorated", __name__)
+    content_security_policy(img_src="'self' data:")(decorated)
+    for blueprint in (configured, decorated):
+        blueprint.add_url_rule(f"/{blueprint.name}", "page", lambda: "<p>")
+        blueprint.add_url_rule(f"/{blueprint.name}/json", "json", lambda: {"a": 1})
+    own = content_security_policy(img_src="*")(lambda: "<p>")
+    decorated.add_url_rule("/decorated/own", "own", own)
+    app = service(SECURITY_PATHS={"swagger": {CSP: "img-src 'self' data:"}})
+    app.register_blueprint(configured)
+    app.register_blueprint(decorated)
+    app.add_url_rule("/page", "page", lambda: "<p>")
+    client = app.test_client()
+    for name in ("swagger", "decorated"):
+        assert policy_of(client.get(f"/{name}"))["img-src"] == "'self' data:"
+        assert client.get(f"/{name}/json").headers[CSP] == API_POLICY
+    assert policy_of(client.get("/decorated/own"))["img-src"] == "*"
+    assert policy_of(client.get("/page"))["img-src"] == "'self'"
+
+
+@pytest.mark.parametrize("kind", ["image/png", "text/css", "text/javascript", "font/woff2"])
+def test_files_are_lent_to_other_sites_where_cors_lets_pages_in_and_nowhere_else(kind: str) -> None:
+    app = service()
+    app.add_url_rule("/file", "file", lambda: Response("x", mimetype=kind))
+    app.add_url_rule("/json", "json", lambda: {"a": 1})
+    own = Response("x", mimetype=kind, headers={CORP: "same-site"})
+    app.add_url_rule("/own", "own", lambda: own)
+
+    def resource_policy(path: str, **environ: Any) -> str:
+        return app.test_client().get(path, environ_overrides=environ).headers[CORP]
+
+    assert resource_policy("/file", cors="") == "cross-origin"  # as cors.py leaves it
+    assert resource_policy("/file", cors="https://app.example.com") == "cross-origin"
+    assert resource_policy("/file") == "same-origin"
+    assert resource_policy("/file", cors=None) == "same-origin"
+    assert resource_policy("/json", cors="") == "same-origin"
+    assert resource_policy("/own", cors="") == "same-site"
+
+
+def test_a_service_that_chooses_who_may_embed_its_files_is_obeyed() -> None:
+    app = service(SECURITY_HEADERS={CORP: "same-origin"})
+    app.add_url_rule("/file", "file", lambda: Response("x", mimetype="image/png"))
+    headers = app.test_client().get("/file", environ_overrides={"cors": ""}).headers
+    assert headers[CORP] == "same-origin"
+
+
+def test_a_304_leaves_a_stored_picture_lent() -> None:
+    app = service()
+    app.add_url_rule("/file", "file", lambda: ("", 304))
+    environ = {"cors": "", "HTTP_SEC_FETCH_DEST": "image"}
+    assert CORP not in app.test_client().get("/file", environ_overrides=environ).headers
+
+
+def test_a_session_cookie_that_no_browser_takes_is_refused_at_start() -> None:
+    with pytest.raises(ValueError, match=r"^SESSION_COOKIE_NAME: '__Host-session' is taken by no"):
+        service(SESSION_COOKIE_NAME="__Host-session", SESSION_COOKIE_SECURE=False)
+
+
+def test_a_session_cookie_is_what_the_configuration_says() -> None:
+    app = service(SESSION_COOKIE_SAMESITE="Lax")
+    app.add_url_rule("/", "index", lambda: session.update(a=1) or "in")
+    cookie = app.test_client().get("/", base_url=HTTPS).headers["Set-Cookie"]
+    assert {"session", "HttpOnly", "Path=/", "SameSite=Lax"} == {
+        part.partition("=")[0] if part.startswith("session=") else part
+        for part in cookie.split("; ")
+    }
 
 
 def test_two_applications_in_one_process_never_see_each_other() -> None:
@@ -371,49 +452,3 @@ def test_two_applications_in_one_process_never_see_each_other() -> None:
     assert strict.test_client().get("/").headers["X-Frame-Options"] == "DENY"
     assert relaxed.test_client().get("/").headers["X-Frame-Options"] == "SAMEORIGIN"
     assert strict.test_client().get("/").headers["X-Frame-Options"] == "DENY"
-
-
-USES: dict[str, Callable[[], object]] = {
-    "nothing": lambda: None,
-    "get": lambda: session.get("a"),
-    "in": lambda: "a" in session,
-    "len": lambda: len(session),
-    "set": lambda: session.__setitem__("a", 1),
-    "pop": lambda: session.pop("a", None),
-    "clear": lambda: session.clear(),
-    "permanent": lambda: setattr(session, "permanent", True),
-    "modified": lambda: setattr(session, "modified", True),
-}
-
-
-def using_sessions(app: Flask) -> Flask:
-    for name, use in USES.items():
-
-        def view(use: Callable[[], object] = use) -> str:
-            use()
-            return "used"
-
-        app.add_url_rule(f"/{name}", name, view)
-    return app
-
-
-@pytest.mark.parametrize("cookie", ["none", "foreign"])
-def test_sessions_answer_as_flasks_own(cookie: str) -> None:
-    chosen = {"SESSION_COOKIE_NAME": "mine"}
-    ours = using_sessions(service(**chosen))
-    flasks = Flask("flasks")
-    flasks.config.update(SECRET_KEY="a key for tests", **chosen)
-    using_sessions(flasks)
-    for first, second in itertools.product(USES, repeat=2):
-        clients = (ours.test_client(), flasks.test_client())
-        for path in (first, second, "get"):
-            seen = []
-            for client in clients:
-                if cookie == "foreign":
-                    client.set_cookie("other", "1")
-                headers = client.get(f"/{path}").headers
-                set_cookie = re.sub(
-                    r"\.[^;]*|expires=[^;]*", "", headers.get("Set-Cookie", ""), flags=re.I
-                )
-                seen.append((set_cookie, headers.get("Vary")))
-            assert seen[0] == seen[1], (first, second, path)

@@ -126,8 +126,8 @@ def test_a_body_shorter_than_declared_is_400_though_it_would_parse() -> None:
 
 def test_what_follows_the_declared_length_is_not_read() -> None:
     app = service(MAX_CONTENT_LENGTH=1000)
-    answer = send(app, "/json", b"[1][2]", CONTENT_LENGTH="3")
-    assert answer.get_json() == {"got": [1]}
+    response = send(app, "/json", b"[1][2]", CONTENT_LENGTH="3")
+    assert response.get_json() == {"got": [1]}
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError, ConnectionResetError, TimeoutError])
@@ -138,14 +138,14 @@ def test_a_connection_that_breaks_is_400(error: type[Exception]) -> None:
 
     app = service(MAX_CONTENT_LENGTH=1000)
     environ = {"wsgi.input": Broken(), "CONTENT_LENGTH": "9"}
-    answer = app.test_client().post("/raw", environ_overrides=environ)
-    assert answer.status_code == 400
+    response = app.test_client().post("/raw", environ_overrides=environ)
+    assert response.status_code == 400
 
 
 @pytest.mark.parametrize(
     "length", ["1,1", "-1", "+1", "1.0", "0x1", "1 1", "one", "9" * 19, "\xb2"]
 )
-def test_a_length_that_is_no_number_is_400(length: str) -> None:
+def test_a_length_that_is_not_a_number_is_400(length: str) -> None:
     app = service(MAX_CONTENT_LENGTH=1000)
     assert send(app, "/unread", b"1", CONTENT_LENGTH=length).status_code == 400
 
@@ -217,8 +217,8 @@ def test_in_http_2_no_body_is_no_body(method: str) -> None:
         return {"length": len(request.get_data())}
 
     http_2 = {"SERVER_PROTOCOL": "HTTP/2.0", "SERVER_SOFTWARE": "Granian", "CONTENT_LENGTH": ""}
-    answer = send(app, "/any", b"", None, method, **http_2, **{"wsgi.input_terminated": True})
-    assert (answer.status_code, answer.get_json()) == (200, {"length": 0})
+    response = send(app, "/any", b"", None, method, **http_2, **{"wsgi.input_terminated": True})
+    assert (response.status_code, response.get_json()) == (200, {"length": 0})
 
 
 def test_a_chunked_body_in_http_1_0_is_400() -> None:
@@ -304,8 +304,8 @@ def test_a_body_can_be_read_in_pieces() -> None:
         line = request.stream.readline()
         return {"pieces": [p.decode() for p in (first, line, *request.stream)]}, 201
 
-    answer = send(app, "/pieces", b"abcde\nf\ng")
-    assert answer.get_json() == {"pieces": ["abc", "de\n", "f\n", "g"]}
+    response = send(app, "/pieces", b"abcde\nf\ng")
+    assert response.get_json() == {"pieces": ["abc", "de\n", "f\n", "g"]}
 
 
 # Forms
@@ -361,9 +361,13 @@ def test_a_form_that_cannot_be_read_is_400_and_not_an_empty_form(
 
 def test_a_type_that_the_method_does_not_take_is_415_and_says_what_it_takes() -> None:
     app = service(REQUEST_CONTENT_TYPES={"post": "application/json, text/csv"})
-    answer = send(app, "/raw", b"<a/>", "text/xml")
-    assert answer.status_code == 415
-    assert answer.headers["Accept"] == answer.headers["Accept-Post"] == "application/json, text/csv"
+    response = send(app, "/raw", b"<a/>", "text/xml")
+    assert response.status_code == 415
+    assert (
+        response.headers["Accept"]
+        == response.headers["Accept-Post"]
+        == "application/json, text/csv"
+    )
     assert send(app, "/raw", b"1", None).status_code == 415
     assert send(app, "/raw", b"1", "").status_code == 415
     assert send(app, "/raw", b"1", "Application/JSON; charset=utf-8").status_code == 201
@@ -446,9 +450,9 @@ def test_what_is_not_json_everywhere_is_400(document: bytes) -> None:
     ids=lambda part: ascii(part)[:20],
 )
 def test_what_is_json_arrives(document: bytes, value: Any) -> None:
-    answer = send(service(MAX_CONTENT_LENGTH=10_000), "/json", document)
-    assert answer.status_code == 201
-    assert answer.get_json()["got"] == value
+    response = send(service(MAX_CONTENT_LENGTH=10_000), "/json", document)
+    assert response.status_code == 201
+    assert response.get_json()["got"] == value
 
 
 def test_a_hundred_levels_are_taken() -> None:
@@ -459,24 +463,24 @@ def test_a_hundred_levels_are_taken() -> None:
 
 
 def test_the_client_is_told_what_is_wrong_with_its_json() -> None:
-    answer = send(service(MAX_CONTENT_LENGTH=1000), "/json", b'{"a": }')
-    assert "not JSON: Expecting value: line 1 column 7" in answer.text
+    response = send(service(MAX_CONTENT_LENGTH=1000), "/json", b'{"a": }')
+    assert "not JSON: Expecting value: line 1 column 7" in response.text
 
 
 @pytest.mark.parametrize("document", [b"", b"  \n"])
 def test_the_client_is_told_that_its_json_is_empty(document: bytes) -> None:
-    answer = send(service(MAX_CONTENT_LENGTH=1000), "/json", document)
-    assert answer.status_code == 400
-    assert "The body is empty; send a JSON document." in answer.text
+    response = send(service(MAX_CONTENT_LENGTH=1000), "/json", document)
+    assert response.status_code == 400
+    assert "The body is empty; send a JSON document." in response.text
 
 
-def test_bad_json_is_no_event_and_nothing_of_it_is_repeated() -> None:
+def test_bad_json_is_not_an_event_and_nothing_of_it_is_repeated() -> None:
     app = service(MAX_CONTENT_LENGTH=100_000)
     for document in (b"[1e" + b"9" * 5000 + b"]", b'{"secret": }', b"[" * 200):
-        answer = send(app, "/json", document)
-        assert answer.status_code == 400
-        assert len(answer.text) < 300
-        assert "secret" not in answer.text
+        response = send(app, "/json", document)
+        assert response.status_code == 400
+        assert len(response.text) < 300
+        assert "secret" not in response.text
         assert app.extensions["event"] is None
 
 
@@ -492,7 +496,7 @@ def test_silent_parsing_stays_silent() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [-float("inf")]])
-def test_an_answer_that_would_not_be_json_is_not_sent(value: Any) -> None:
+def test_a_response_that_would_not_be_json_is_not_sent(value: Any) -> None:
     app = service(MAX_CONTENT_LENGTH=1000)
     with app.app_context(), pytest.raises(ValueError, match="JSON"):
         app.json.dumps(value)
@@ -526,7 +530,7 @@ def test_a_provider_of_another_library_is_left_alone() -> None:
 # Hosts
 
 
-def test_only_trusted_hosts_are_answered() -> None:
+def test_only_trusted_hosts_get_a_response() -> None:
     app = service(TRUSTED_HOSTS="localhost, .Example.com")
 
     def status(host: str) -> int:
@@ -548,9 +552,9 @@ def test_only_trusted_hosts_are_answered() -> None:
     [
         (
             "TRUSTED_HOSTS",
-            ["*", "https://a.test", "a.test:80", "a.test/", ["a", 1], 7, "a,,b", "a b"],
+            ["*", "https://a.test", "a.test:80", "a.test/", ["a", 1], 7, "a b"],
         ),
-        ("MAX_CONTENT_LENGTH", [0, -1, True, 1.5, "1MB", "", "9" * 5000, [1], "\u0663"]),
+        ("MAX_CONTENT_LENGTH", [0, -1, True, 1.5, "1MB", "9" * 5000, [1], "\u0663"]),
         ("MAX_FORM_MEMORY_SIZE", [0, "x"]),
         ("MAX_FORM_PARTS", [0, "x"]),
         (
@@ -570,13 +574,15 @@ def test_only_trusted_hosts_are_answered() -> None:
 )
 def test_a_key_that_cannot_be_read_is_refused_at_start(key: str, values: list[Any]) -> None:
     for value in values:
-        with pytest.raises(ValueError, match=rf"^{key}: .*write"):
+        with pytest.raises(ValueError, match=rf"^{key}: .* is not .*; for example "):
             service(**{key: value})
 
 
 @pytest.mark.parametrize("length", [0, -1, True, "1", 1.5])
-def test_a_limit_of_a_view_that_is_no_length_is_refused(length: Any) -> None:
-    with pytest.raises(ValueError, match=r"^body_limit: .*write"):
+def test_a_limit_of_a_view_that_is_not_a_length_is_refused(length: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"^body_limit: .* is not a number of bytes; for example 1048576"
+    ):
         body_limit(length)
 
 

@@ -1,0 +1,125 @@
+"""How the service is run: debugger, server, proxies, logs, and settings that nothing reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from flask import Flask
+
+from app.checks.finding import Finding, at_every_start, everywhere, in_production
+from app.checks.service import Service
+from app.config import config_by_name
+from app.middleware.engine.settings import did_you_mean
+
+TABLE_ROW = re.compile(r"^([A-Z][A-Z0-9_]+)  ", re.M)
+ALWAYS_ON = {"proxy", "logging", "cors", "rate_limiting", "security"}
+ON_DEMAND = {
+    "BLOCKED_USER_AGENTS": "user_agents",
+    "API_KEYS": "authentication",
+    "JWT_JWKS": "authentication",
+    "MAX_CONTENT_LENGTH": "validation",
+    "REQUEST_CONTENT_TYPES": "validation",
+}
+
+
+@in_production
+def debug_and_testing(service: Service) -> Iterator[Finding]:
+    if service.config["DEBUG"] or service.app.debug:
+        reason = "DEBUG is on: the debugger runs any code that a visitor types"
+        yield Finding("E004", reason, "remove FLASK_DEBUG")
+    if service.config["TESTING"]:
+        reason = "TESTING is on: exceptions reach the server instead of the error handlers"
+        yield Finding("E005", reason, "remove FLASK_TESTING")
+    if service.config["PROPAGATE_EXCEPTIONS"]:
+        reason = "PROPAGATE_EXCEPTIONS is on: an exception ends in the server, without a response"
+        yield Finding("W001", reason, "remove FLASK_PROPAGATE_EXCEPTIONS")
+
+
+@at_every_start
+def outside_production(service: Service) -> Iterator[Finding]:
+    """A server for the world with a configuration for one's own machine."""
+    if service.is_production:
+        return
+    if "FLASK_PRODUCTION" in service.environ:
+        reason = "FLASK_PRODUCTION switches off what production checks"
+        yield Finding("W022", reason, "remove FLASK_PRODUCTION, and silence single risks")
+    elif service.server:
+        reason = f"{service.server} serves a configuration that is not for production"
+        yield Finding("W022", reason, "remove APP_CONFIG, or set it to production")
+
+
+@at_every_start
+def misspelt_names(service: Service) -> Iterator[Finding]:
+    """A FLASK_ variable that nothing reads, and that is nearly the name of one.
+
+    None is near FLASK_APP and FLASK_RUN_*, which are for the command and are no keys.
+    """
+    names = (name for name in sorted(service.environ) if name.startswith("FLASK_"))
+    # FLASK_A__B is key B of A
+    keys = {name.removeprefix("FLASK_").partition("__")[0] for name in names}
+    known = known_keys(service.app) if keys else set()
+    for key in sorted(keys - known):
+        if near := did_you_mean(key, sorted(known), likeness=0.85):
+            reason = f"FLASK_{key} is not known{near.replace('mean ', 'mean FLASK_')}"
+            yield Finding("W025", reason, "write that, or name your own key in app/config.py")
+
+
+def known_keys(app: Flask) -> set[str]:
+    """Those of Flask, of app/config.py, and of the service's own tables."""
+    known = documented_keys(Path(app.root_path)).union(Flask.default_config)
+    for config in config_by_name.values():
+        known.update(key for key in dir(config) if key.isupper())
+    return known
+
+
+def documented_keys(folder: Path) -> set[str]:
+    """The keys of the tables at the top of the files of a package and of those below it."""
+    known: set[str] = set()
+    for path in [*folder.glob("*.py"), *folder.glob("*/*.py")]:
+        docstring = path.read_text("utf-8").partition('"""')[2].partition('"""')[0]
+        known.update(TABLE_ROW.findall(docstring))
+    return known
+
+
+@everywhere
+def forgotten_lines(service: Service) -> Iterator[Finding]:
+    """A middleware whose file is there and whose line in create_app() is not does nothing."""
+    expected = ALWAYS_ON | {name for key, name in ON_DEMAND.items() if service.config.get(key)}
+    if service.limits is None and "RATELIMIT_ENABLED" in service.config:
+        expected.discard("rate_limiting")  # W005 says it
+    folder = Path(service.app.root_path, "middleware")
+    for name in sorted(expected - service.configured):
+        if (folder / f"{name}.py").exists():
+            reason = f"app/middleware/{name}.py is not called from create_app()"
+            yield Finding("W017", reason, "put its line back, or delete the file")
+
+
+@in_production
+def proxies(service: Service) -> Iterator[Finding]:
+    if "proxy" not in service.configured:
+        return
+    hops = service.config.get("TRUSTED_PROXIES")
+    if hops:
+        reason = f"TRUSTED_PROXIES is {hops}: who gets past them can claim any address"
+        yield Finding("I004", reason, "let nothing but your proxies connect to its port")
+    else:
+        reason = "TRUSTED_PROXIES is 0: behind a proxy all clients have its address and one limit"
+        yield Finding("I003", reason, "set FLASK_TRUSTED_PROXIES to how many of yours there are")
+
+
+@in_production
+def logs(service: Service) -> Iterator[Finding]:
+    if "logging" not in service.configured:
+        return
+    if str(service.config.get("LOG_FORMAT")).lower() == "text":
+        reason = "LOG_FORMAT is text: lines for people, which no log store can search"
+        yield Finding("W014", reason, "remove FLASK_LOG_FORMAT")
+    if str(service.config.get("LOG_LEVEL")).upper() == "DEBUG":
+        reason = "LOG_LEVEL is DEBUG: libraries write addresses, queries and credentials"
+        yield Finding("W023", reason, "remove FLASK_LOG_LEVEL")
+    if not service.config.get("SECURITY_LOG_FILE"):
+        reason = "SECURITY_LOG_FILE is not set: refusals stand among the other lines only"
+        remedy = "set FLASK_SECURITY_LOG_FILE=- (standard output), or a file this user may write"
+        yield Finding("I002", reason, remedy)

@@ -1,0 +1,215 @@
+"""Flask-Limiter as a notebook: what views and blueprints declare, and which limits a route has.
+
+`Limiter` is Flask-Limiter's for whoever declares; it never counts and is bound to no application.
+A limit or an exemption belongs to the function that was decorated, and is found from the view by
+way of functools.wraps: above the route decorator as well as below, and with its result thrown away.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flask_limiter
+from flask import Blueprint, Flask, current_app
+from flask_limiter import ExemptionScope, Limit, RouteLimit
+
+# Of Flask-Limiter's private names this one: what its own blueprint_limits() returns is made of it.
+from flask_limiter._limits import RuntimeLimit as RuntimeLimit
+from limits import RateLimitItem, parse_many
+
+from .settings import refuse
+
+EXAMPLE = "200 per hour;50 per minute"
+MOST = 10**15  # requests in a window; a store counts in floating point
+
+DECLARED = "__declared_limits__"  # attributes of a decorated function
+EXEMPTED = "__exempted_from_limits__"
+WATCHED = "__watched_by_limiter__"
+
+
+@functools.lru_cache(maxsize=1024)
+def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
+    """Parse "200 per hour;50 per minute".
+
+    :raises ValueError: where Flask-Limiter would raise one, or an amount or a window is 0.
+    """
+    items = tuple(dict.fromkeys(parse_many(text)))
+    if re.search(r"(/|per)\s*0+\s*[a-z]", text, re.I):
+        raise ValueError(text)
+    if not all(1 <= item.amount <= MOST for item in items):
+        raise ValueError(text)
+    return items
+
+
+def check_limits(name: str, value: object) -> None:
+    """:raises ValueError: if it is neither a function nor a text that says limits."""
+    try:
+        if not callable(value):
+            parse_limits(value if isinstance(value, str) else "")
+    except ValueError:
+        refuse(name, value, "is not a limit", EXAMPLE)
+
+
+def check_cost(name: str, cost: object, text: object = "") -> None:
+    """:param text: of the limits; a cost above one of them would never be admitted.
+    :raises ValueError: if it is neither a function nor a whole number of at least 1.
+    """
+    if callable(cost):
+        return
+    if isinstance(cost, bool) or not isinstance(cost, int) or cost < 1:
+        refuse(name, cost, "is not a whole number of at least 1", 1)
+    if isinstance(text, str) and text:
+        least = min(item.amount for item in parse_limits(text))
+        if cost > least:
+            refuse(name, cost, f"is more than {text} ever admits", least)
+
+
+def expand(limit: Limit, key_func: Callable[[], str]) -> Iterator[RuntimeLimit]:
+    """Its limits one by one; a text from a function stays a function."""
+    provider: Any = limit.limit_provider
+    for item in (provider,) if callable(provider) else parse_limits(provider):
+        yield RuntimeLimit(
+            item,
+            key_func,
+            scope=limit.scope,
+            per_method=limit.per_method,
+            methods=limit.methods,
+            error_message=limit.error_message,
+            exempt_when=limit.exempt_when,
+            override_defaults=limit.override_defaults,
+            deduct_when=limit.deduct_when,
+            on_breach=limit.on_breach,
+            cost=1 if limit.cost is None else limit.cost,
+            shared=limit.shared,
+        )
+
+
+class Declared(RouteLimit):
+    """One @limiter.limit(...) or `with limiter.limit(...):`."""
+
+    def __iter__(self) -> Iterator[RuntimeLimit]:
+        return expand(self, self.limit_by)
+
+    def __call__(self, obj: Any) -> Any:
+        if isinstance(obj, Blueprint):
+            return super().__call__(obj)
+        try:
+            setattr(obj, DECLARED, (*getattr(obj, DECLARED, ()), self))
+        except AttributeError:  # a bound method: only what is returned is limited
+            return watch(obj, self, (*getattr(obj, DECLARED, ()), self))
+        return watch(obj, self, getattr(obj, DECLARED))
+
+    def __enter__(self) -> None:
+        limits = current_app.extensions.get("rate_limiting")
+        if limits is not None:
+            limits.around(self)
+
+
+def watch(function: Callable[..., Any], declared: Declared, all_of_it: tuple[Declared, ...]) -> Any:
+    """The function, before which the application's limits are asked."""
+    is_innermost = not hasattr(function, WATCHED)
+
+    @functools.wraps(function)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        limits = app.extensions.get("rate_limiting")
+        if limits is not None:
+            limits.around(declared, is_innermost)
+        return app.ensure_sync(function)(*args, **kwargs)
+
+    setattr(watched, DECLARED, all_of_it)
+    setattr(watched, WATCHED, True)
+    return watched
+
+
+class Limiter(flask_limiter.Limiter):
+    """Flask-Limiter's decorators; what is not offered is refused where it is written."""
+
+    def __init__(self, key_func: Callable[[], str]) -> None:
+        super().__init__(key_func)
+        self.key_func = key_func
+        self.filters: list[Callable[[], bool]] = []
+        refuse_route_limit: Any = _refuse_route_limit
+        self.limit_manager.add_decorated_limit = refuse_route_limit  # type: ignore[method-assign]
+
+    def limit(
+        self,
+        limit_value: str | Callable[[], str],
+        *,
+        key_func: Callable[[], str] | None = None,
+        override_defaults: bool = True,
+        cost: int | Callable[[], int] = 1,
+        **options: Any,
+    ) -> Declared:
+        """As Flask-Limiter's.
+
+        :raises ValueError: if a limit or its cost cannot be meant; meta limits are not offered.
+        """
+        name = "@limiter.shared_limit" if options.get("shared") else "@limiter.limit"
+        check_limits(name, limit_value)
+        check_cost(f"{name} cost", cost, limit_value)
+        if options.pop("meta_limits", None):
+            raise ValueError(f"{name}: meta_limits are not offered; for example a second limit")
+        return Declared(
+            limit_provider=limit_value,
+            limiter=self,
+            key_function=key_func or self.key_func,
+            override_defaults=override_defaults,
+            cost=cost,
+            **options,
+        )
+
+    def shared_limit(
+        self, limit_value: str | Callable[[], str], scope: Any, **options: Any
+    ) -> Declared:
+        """As Flask-Limiter's; raises as limit() does."""
+        return self.limit(limit_value, scope=scope, shared=True, **options)
+
+    def exempt(self, obj: Any = None, *, flags: ExemptionScope | None = None) -> Any:
+        """As Flask-Limiter's."""
+        scope = ExemptionScope
+        flags = scope.APPLICATION | scope.DEFAULT | scope.META if flags is None else flags
+        if obj is None:
+            return functools.partial(self.exempt, flags=flags)
+        if isinstance(obj, Blueprint):
+            return super().exempt(obj, flags=flags)
+        setattr(obj, EXEMPTED, flags)
+        return obj
+
+    def request_filter(self, fn: Callable[[], bool]) -> Callable[[], bool]:
+        """A function that says which requests are not limited at all."""
+        self.filters.append(fn)
+        return fn
+
+    def init_app(self, app: Flask) -> None:
+        raise NotImplementedError("call configure_rate_limiting(app) instead of limiter.init_app")
+
+    def check(self) -> None:
+        raise NotImplementedError("limits are checked by themselves; or use `with limiter.limit()`")
+
+    def reset(self) -> None:
+        """Clear all counters of the current application, in a shared store as well: for tests.
+
+        :raises RuntimeError: outside of an application context.
+        """
+        limits = current_app.extensions.get("rate_limiting")
+        if limits is not None:
+            limits.reset()
+
+    @property
+    def current_limits(self) -> list[flask_limiter.RequestLimit]:
+        """The limits that this request was counted on."""
+        limits = current_app.extensions.get("rate_limiting")
+        return [] if limits is None else limits.current_limits
+
+    @property
+    def current_limit(self) -> flask_limiter.RequestLimit | None:
+        """The limit of this request of which the least remains."""
+        return min(self.current_limits, key=lambda limit: limit.remaining, default=None)
+
+
+def _refuse_route_limit(*_: Any, **__: Any) -> None:
+    raise ValueError("RouteLimit: limits that nobody would check; for example @limiter.limit(...)")

@@ -1,0 +1,193 @@
+"""One request and its response: the head is held back, the body passed on, its end seen.
+
+pipeline.py makes one for each request, and hands it to the functions of its last two phases.
+
+Standards: PEP 3333 (WSGI), RFC 9110 (which responses have no body).
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from .pipeline import Pipeline
+
+Headers = list[tuple[str, str]]
+
+logger = logging.getLogger(__name__)
+
+
+class Exchange:
+    """What a function of the last two phases may look at:
+
+    - environ, headers (as sent)
+    - status_code (500 if nothing was sent because of an exception)
+    - began (seconds, time.perf_counter()) and sent (bytes of the body so far)
+    - outcome: "complete", "aborted" (the client left) or "failed" (an exception)
+    """
+
+    __slots__ = (
+        "began",
+        "body",
+        "environ",
+        "headers",
+        "is_open",
+        "is_started",
+        "outcome",
+        "pipeline",
+        "send",
+        "sent",
+        "start_response",
+        "status",
+    )
+
+    def __init__(
+        self, pipeline: Pipeline, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> None:
+        self.began = time.perf_counter()
+        self.pipeline = pipeline
+        self.environ = environ
+        self.start_response = start_response
+        self.status = ""
+        self.headers: Headers = []
+        self.body: Iterable[bytes] = ()
+        self.sent = 0
+        self.outcome = "failed"
+        self.is_started = False  # the server has the head
+        self.is_open = True
+        self.send: Callable[[bytes], object] | None = None
+
+    # the head
+
+    def hold_head(
+        self, status: str, headers: Headers, exc_info: OptExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        """The start_response of what responds; nothing is sent before it has returned."""
+        if self.is_started:
+            if exc_info is None:
+                raise AssertionError("start_response was called twice")
+            return self.start_response(status, headers, exc_info)  # PEP 3333: it raises exc_info
+        self.status, self.headers = status, list(headers)
+        return self.write
+
+    def send_head(self, is_rescued: bool = False) -> None:
+        """Complete the headers and hand them to the server.
+
+        :param is_rescued: a function that raises is left out, since there is no other response.
+        """
+        if self.is_started:  # by write()
+            return
+        check_encoding(self.headers)
+        for complete in self.pipeline.completing:
+            try:
+                complete(self.environ, self.status, self.headers)
+            except Exception:
+                if not is_rescued:
+                    raise
+                logger.exception("the headers of %s were left out", complete)
+        self.send = self.start_response(self.status, self.headers)
+        self.is_started = True
+
+    def write(self, data: bytes) -> object:
+        """WSGI's other way to send a body, for old applications."""
+        self.send_head()
+        self.sent += len(data)
+        assert self.send is not None  # noqa: S101
+        return self.send(data)
+
+    # the body
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for piece in self.body:
+                self.sent += len(piece)
+                yield piece
+        except GeneratorExit:  # the server stopped asking; close() tells why
+            raise
+        except BaseException:
+            self.end("failed")
+            raise
+        self.end("complete")
+
+    def close(self) -> None:
+        try:
+            close(self.body)
+        finally:
+            if self.is_open:
+                self.end("complete" if self.is_whole() else "aborted")
+            self.tell(self.pipeline.closing)
+
+    def leave(self, error: BaseException) -> None:
+        """No body goes to the server: an exception is on its way there, or its own signal."""
+        is_signal = isinstance(error, StopIteration)  # how a WebSocket ends on gunicorn
+        if is_signal and not self.status:
+            self.status = "101 Switching Protocols"
+        self.end("complete" if is_signal else "failed")
+        self.tell(self.pipeline.closing)
+
+    def end(self, outcome: str) -> None:
+        if self.is_open:
+            self.is_open = False
+            self.outcome = outcome
+            self.tell(self.pipeline.ending)
+
+    def tell(self, functions: list[Callable[[Exchange], object]]) -> None:
+        for function in functions:
+            try:
+                function(self)
+            except Exception:
+                logger.exception("%s failed; the response is not concerned", function)
+
+    def is_whole(self) -> bool:
+        """Whether all was sent, although not read to its end: some servers ask for no more."""
+        if not self.status or sys.exc_info()[0] is not None:  # in a `finally`: sending failed
+            return False
+        if self.environ.get("REQUEST_METHOD") == "HEAD" or self.status[:3] in ("204", "304"):
+            return True
+        return ("content-length", str(self.sent)) in [(n.lower(), v) for n, v in self.headers]
+
+    @property
+    def status_code(self) -> int:
+        if (self.outcome == "failed" and not self.sent) or not self.status[:3].isdecimal():
+            return 500
+        return int(self.status[:3])
+
+
+class Started:
+    """A body whose first piece has been made, and so cannot fail any more."""
+
+    def __init__(self, body: Iterable[bytes]) -> None:
+        self.body = body
+        self.rest = iter(body)
+        self.first = list(itertools.islice(self.rest, 1))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return itertools.chain(self.first, self.rest)
+
+    def close(self) -> None:
+        close(self.body)
+
+
+def is_stream(headers: Headers) -> bool:
+    """Flask writes the length of every response that it holds complete."""
+    return "Content-Length" not in [name for name, _ in headers]
+
+
+def check_encoding(headers: Headers) -> None:
+    """:raises UnicodeEncodeError: here, while it can become a 500, and not in the server."""
+    for name, value in headers:
+        if not (value.isascii() and name.isascii()):
+            f"{name}{value}".encode("latin-1")
+
+
+def close(body: Iterable[bytes]) -> None:
+    if hasattr(body, "close"):
+        body.close()

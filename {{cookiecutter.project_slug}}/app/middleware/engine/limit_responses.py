@@ -1,0 +1,121 @@
+"""What a limited request is told: 429 and its problem details, and the headers of every response.
+
+Standards: RFC 6585 (429), RFC 9110 10.2.3 (Retry-After), RFC 9457, draft-ietf-httpapi-
+ratelimit-headers-10 (RateLimit)
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from flask import Response, request
+from flask_limiter import RateLimitExceeded
+
+from .declared_limits import RuntimeLimit
+from .exchange import Headers
+from .limiting import COUNTED, Counted, Limits
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+RETRY_AFTER = "rate_limiting.retry_after"  # in the environ of a refused request: seconds, or None
+
+
+class TooManyRequests(RateLimitExceeded):
+    """429 with Retry-After, as problem+json where the application renders no errors itself."""
+
+    def __init__(
+        self, limit: RuntimeLimit, policies: list[str], wait: int | None, response: Response | None
+    ) -> None:
+        """:param wait: seconds; None where no wait helps, since the request costs too much."""
+        super().__init__(limit, response)
+        self.retry_after = wait
+        self.problem = {"type": QUOTA_EXCEEDED, "violated-policies": policies}
+        remedy = f"retry in {wait} s" if wait else "this request costs more than that"
+        self.description = f"Too many requests ({self.description}): {remedy}."
+
+    def get_headers(self, *_: Any) -> list[tuple[str, str]]:
+        headers = [("Content-Type", "application/problem+json")]
+        return headers + ([("Retry-After", str(self.retry_after))] if self.retry_after else [])
+
+    def get_body(self, *_: Any) -> str:
+        title = {"title": self.name, "status": 429, "detail": self.description}
+        return json.dumps(self.problem | title)
+
+
+def refusal_of(on_breach: Any, limits: Limits, counted: Counted) -> TooManyRequests:
+    """The exception that refuses a request.
+
+    :param on_breach: a function that is called with each limit that refuses, or None.
+    """
+    refusing = counted.refusing
+    response = None
+    if on_breach or any(rule.limit.on_breach for rule, _ in refusing):
+        response = _call_back(on_breach, limits, counted)
+    policies = [rule.policy for rule, _ in refusing]
+    amounts_and_costs = [(rule.charge[1], rule.charge[3]) for rule, _ in refusing]
+    wait = None
+    if all(cost <= amount for amount, cost in amounts_and_costs):
+        wait = max(1, ceil(max(reset_in for _, (_, reset_in) in refusing)))
+    environ = request.environ
+    environ[RETRY_AFTER] = wait
+    environ["security_event"] = {"event": "rate_limited", "policies": policies}
+    return TooManyRequests(refusing[0][0].limit, policies, wait, response)
+
+
+def _call_back(on_breach: Any, limits: Limits, counted: Counted) -> Response | None:
+    """The response that one of the functions wants to be sent, if any does."""
+    response = None
+    for limit, rule in zip(limits.request_limits(counted), counted.rules, strict=True):
+        for callback in dict.fromkeys([on_breach, rule.limit.on_breach]) if limit.breached else ():
+            made = callback(limit) if callback else None
+            response = made if isinstance(made, Response) else response
+    return response
+
+
+class HeaderWriter:
+    """Completes the headers of each response whose request was counted."""
+
+    def __init__(self, is_enabled: bool, legacy: Sequence[str]) -> None:
+        """:param is_enabled: whether RateLimit and RateLimit-Policy are written.
+        :param legacy: names of headers for the amount, what remains, and the Unix time of the
+            reset; "" for none.
+        """
+        self._is_enabled, self._legacy = is_enabled, legacy if any(legacy) else ()
+        self._is_wanted = bool(is_enabled or self._legacy)
+
+    def add(self, environ: WSGIEnvironment, status: str, headers: Headers) -> None:
+        counted: list[Counted] | None = environ.get(COUNTED)
+        if not counted:
+            return
+        if self._is_wanted:
+            self._add_rate_limit(counted, headers)
+        wait = environ.get(RETRY_AFTER)
+        if wait and status.startswith("429") and not has(headers, "retry-after"):
+            headers.append(("Retry-After", str(wait)))  # an owner's error handler left it out
+
+    def _add_rate_limit(self, counted: list[Counted], headers: Headers) -> None:
+        one = counted[0]
+        if len(counted) > 1:
+            one = min(counted, key=lambda one: min(one.states))
+        least = remaining, reset_in = min(one.states)
+        rule = one.rules[one.states.index(least)]
+        seconds = ceil(reset_in) or 1
+        if self._is_enabled:
+            policies = one.policies
+            if len(counted) > 1:
+                policies = ", ".join([one.policies for one in counted])
+            headers.append(("RateLimit-Policy", policies))
+            headers.append(("RateLimit", f'"{rule.policy}";r={remaining};t={seconds}'))
+        if self._legacy:
+            values = rule.charge[1], remaining, int(time.time()) + seconds
+            headers += [(n, str(v)) for n, v in zip(self._legacy, values, strict=True) if n]
+
+
+def has(headers: Headers, name: str) -> bool:
+    return any(known.lower() == name for known, _ in headers)

@@ -1,0 +1,169 @@
+"""`flask limiter config | limits | clear` of Flask-Limiter, over the limits of limiting.py.
+
+The commands look for a Limiter in app.extensions["limiter"]: this one tells them how it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import click
+import flask_limiter
+from flask import Flask
+from flask_limiter import ExemptionScope, HeaderNames
+from limits import WindowStats
+
+from .clients import bucket_of, normal_address
+from .counters import MemoryStore
+from .declared_limits import Limiter, RuntimeLimit
+from .limit_plans import STRATEGY, Keys
+from .limiting import Limits
+
+
+class ShownLimiter(flask_limiter.Limiter):
+    """What the commands read."""
+
+    def __init__(
+        self, app: Flask, limits: Limits, limiter: Limiter, keys: Keys, uri: str, **shown: Any
+    ) -> None:
+        """:param uri: of the store, without its password.
+        :param shown: what else `config` shows, by the names of Flask-Limiter's own arguments.
+        """
+        headers = {
+            HeaderNames.RESET: "RateLimit (t)",
+            HeaderNames.REMAINING: "RateLimit (r)",
+            HeaderNames.RETRY_AFTER: "Retry-After",
+        }
+        super().__init__(
+            limiter.key_func,
+            header_name_mapping=headers,
+            key_prefix=keys.prefix,
+            strategy=STRATEGY,
+            storage_uri=uri,
+            retry_after="delta-seconds",
+            fail_on_first_breach=False,
+            **shown,
+        )
+        self.limit_manager: Any = ShownLimits(limits, limiter)
+        self._shown = MovingWindow(limits, keys)
+        app.extensions.setdefault("limiter", set()).add(self)
+
+    @property
+    def storage(self) -> Any:
+        return self._shown
+
+    @property
+    def limiter(self) -> Any:
+        return self._shown
+
+
+class MovingWindow:
+    """The strategy and the storage, as the commands ask them."""
+
+    def __init__(self, limits: Limits, keys: Keys) -> None:
+        self._limits, self._keys = limits, keys
+
+    @property
+    def storage(self) -> str:
+        return type(self._limits.store).__name__
+
+    def check(self) -> bool:
+        """Whether the store responds now."""
+        if isinstance(self._limits.store, MemoryStore):
+            return True
+        try:
+            self._limits.store.probe()
+        except Exception:
+            return False
+        return True
+
+    def test(self, item: Any, key: str, scope: str) -> bool:
+        return item is PER_REQUEST or self._look(item, key, scope)[0]
+
+    def get_window_stats(self, item: Any, key: str, scope: str) -> WindowStats:
+        if item is PER_REQUEST:
+            return WindowStats(0, 0)
+        return WindowStats(0, self._look(item, key, scope)[1][0][0])
+
+    def clear(self, item: Any, key: str, scope: str) -> None:
+        self._refuse_if_elsewhere()
+        self._limits.clear(_bucket_key(key), scope)
+
+    def _look(self, item: Any, key: str, scope: str) -> Any:
+        self._refuse_if_elsewhere()
+        charge = (self._keys.counter(item, scope), item.amount, item.get_expiry(), 1)
+        bucket = self._keys.bucket(_bucket_key(key))
+        return self._limits.store.acquire([(bucket, [charge])], record=False)
+
+    def _refuse_if_elsewhere(self) -> None:
+        store = self._limits.store
+        if isinstance(store, MemoryStore) and not store.longest:
+            raise click.ClickException(
+                "memory:// is the server's own, and this is another process: restart the server to "
+                "clear its counters, or set RATELIMIT_STORAGE_URI to a store"
+            )
+
+
+def _bucket_key(key: str) -> str:
+    """An address is typed as it is; it is counted by its bucket."""
+    return bucket_of(key) if normal_address(key) else key
+
+
+class PerRequest:
+    """In place of a limit whose text is from a function."""
+
+    amount = "?"
+
+    def __str__(self) -> str:
+        return "per request"
+
+
+PER_REQUEST = PerRequest()
+
+
+class ShownLimits:
+    """The limits of all routes, as the commands ask Flask-Limiter's manager for them."""
+
+    def __init__(self, limits: Limits, limiter: Limiter) -> None:
+        self._limits = limits
+        self._own: list[RuntimeLimit] = []  # of the routes that were asked for
+        self.blueprint_limits = limiter.limit_manager.blueprint_limits
+
+    @property
+    def application_limits(self) -> list[RuntimeLimit]:
+        return self._everywhere("application")
+
+    @property
+    def default_limits(self) -> list[RuntimeLimit]:
+        return self._everywhere("default")
+
+    def _everywhere(self, kind: str) -> list[RuntimeLimit]:
+        return _shown([one.limit for one in self._limits.everywhere if one.kind == kind])
+
+    def decorated_limits(self, _: str) -> list[RuntimeLimit]:
+        return self._own
+
+    def resolve_limits(
+        self, app: Flask, endpoint: str, *_: object
+    ) -> tuple[list[RuntimeLimit], list[RuntimeLimit]]:
+        """The default and application limits of an endpoint with all its methods, and its own."""
+        methods = {m for rule in app.url_map.iter_rules(endpoint) for m in rule.methods or ()}
+        ours: list[RuntimeLimit] = []
+        own: list[RuntimeLimit] = []
+        for method in sorted(methods - {"HEAD", "OPTIONS"}):
+            for one in self._limits.plan(endpoint, method).found:
+                kept = own if one.kind == "route" else ours
+                kept += [limit for limit in _shown([one.limit]) if limit not in kept]
+        self._own += own
+        return ours, own
+
+    def exemption_scope(self, app: Flask, endpoint: str, *_: object) -> ExemptionScope:
+        found = any(self.resolve_limits(app, endpoint))
+        return ExemptionScope.NONE if found else ExemptionScope.DEFAULT
+
+
+def _shown(limits: Sequence[RuntimeLimit]) -> list[RuntimeLimit]:
+    per_request: Any = PER_REQUEST
+    return [replace(one, limit=per_request) if callable(one.limit) else one for one in limits]

@@ -1,0 +1,174 @@
+"""How a line looks, as JSON for machines or as text for people; and that nothing forges one."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from .tracebacks import Traceback
+
+Fields = dict[str, Any]
+
+WHOLE = 1 << 20  # characters: no member is longer, wherever it goes
+LONGEST_FIELD = 1024  # characters of what a client sends
+DEEPEST = 6  # levels of lists and mappings in a member
+MOST_ITEMS = 200  # of one of them
+FEW = 100  # characters: if each member has been cut to so few, there are too many members
+MOST_MEMBERS = 20  # of them stay then
+COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
+MILLISECONDS = [f".{n:03d}Z" for n in range(1000)]
+FROM_CLIENT = ("method", "path", "remote_addr", "user_agent")
+
+_last_second = (-1, "")  # and how a timestamp has it
+
+
+def timestamp(now: float) -> str:
+    """:param now: seconds since 1970. :returns: for example 2026-01-02T03:04:05.678Z."""
+    global _last_second
+    second, text = _last_second
+    if int(now) != second:
+        second = int(now)
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        _last_second = second, text  # at once: other threads read it
+    return text + MILLISECONDS[int((now - second) * 1000)]
+
+
+def as_json(fields: Fields) -> bytes:
+    try:
+        return orjson.dumps(fields, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # a lone surrogate, or an integer of more than 64 bits
+        return json.dumps(fields, default=str).encode() + b"\n"
+
+
+def as_harmless_json(fields: Fields) -> bytes | None:
+    """The JSON line of fields from a client; None if a look at each of them is needed.
+
+    One look at the whole line is cheaper than one at each field, and nearly always enough.
+    """
+    try:
+        line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        return None
+    is_harmless = len(line) < 2048 and line.isascii() and b"\\" not in line and b"\x7f" not in line
+    return line if is_harmless else None
+
+
+def as_text(fields: Fields, colours: bool) -> bytes:
+    """For people: a clock and what happened; what needs more lines is indented below."""
+    clock = time.strftime("%H:%M:%S") + fields["time"][19:23]
+    words = _request_words(fields, colours) if "method" in fields else _record_words(fields)
+    return (" ".join([clock, *words]) + "\n").encode(errors="replace")
+
+
+def _request_words(fields: Fields, colours: bool) -> list[str]:
+    status = str(fields["status"])
+    if colours:
+        colour = {"2": 32, "3": 36, "4": 33}.get(status[0], 31)
+        status = f"\x1b[{colour}m{status}\x1b[0m"
+    method, path = (str(fields[name]).replace(" ", "%20") for name in ("method", "path"))
+    words = [method, path, status, f"{fields['duration_ms']} ms", f"{fields['bytes']} B"]
+    words += [fields["request_id"]]
+    words += [f"client={fields['client']!r}"] if fields["client"] else []
+    words += [fields["outcome"]] if fields["outcome"] != "complete" else []
+    words += [fields["event"]] if "event" in fields else []
+    return words
+
+
+def _record_words(fields: Fields) -> list[str]:
+    known = ("time", "level", "message", "logger", "request_id", "trace_id", "exception", "stack")
+    words = [fields["level"], f"{fields['logger']}:", fields["message"]]
+    words += [f"{name}={value!r}" for name, value in fields.items() if name not in known]
+    words += [f"[{fields['request_id']}]"] if fields["request_id"] else []
+    words += [f"\n{fields[name]}" for name in ("stack", "exception") if name in fields]
+    return [word.replace("\n", "\n    ") for word in words]
+
+
+# -- as long as there is room for ------------------------------------------------------------------
+
+
+def fit(fields: Fields, render: Callable[[Fields], bytes], size: int) -> bytes:
+    """Render in at most so many bytes: long members lose their middle, tracebacks what matters
+    least."""
+    line, limit = render(_shortened(fields, WHOLE)), size
+    if len(line) <= size:
+        return line
+    while len(line) > size and limit:
+        limit = limit * 3 // 4
+        if limit < FEW:
+            fields = dict(list(fields.items())[:MOST_MEMBERS])
+        line = render(_shortened(fields, limit) | {"truncated": True})
+    return line
+
+
+def _shortened(fields: Fields, limit: int) -> Fields:
+    return {name: _short(value, limit) for name, value in fields.items()}
+
+
+def _short(value: Any, limit: int) -> Any:
+    if isinstance(value, Traceback):
+        return readable(value.text(limit))
+    if isinstance(value, dict | list):
+        return value if len(as_json({"": value})) <= limit else cut(str(value), limit)
+    return cut(value, limit) if isinstance(value, str) else value
+
+
+def cut(text: str, limit: int) -> str:
+    """A quarter of the room is for the beginning, the rest for the end."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 4]}...{text[len(text) - limit * 3 // 4 :]}"
+
+
+# -- what could forge a line or its look -----------------------------------------------------------
+
+
+def harmless(fields: Fields) -> Fields:
+    """Members of a request's line, of which a client chose some."""
+    texts = {key: value for key, value in fields.items() if isinstance(value, str)}
+    is_cut = any(len(text) > LONGEST_FIELD for text in texts.values())
+    texts |= {key: from_client(fields[key]) for key in FROM_CLIENT if fields.get(key)}
+    fields = fields | {key: printable(text[:LONGEST_FIELD]) for key, text in texts.items()}
+    return fields | {"truncated": True} if is_cut else fields
+
+
+def from_client(text: str) -> str:
+    """A WSGI string, which is bytes as latin-1, as the client meant it."""
+    return text[:LONGEST_FIELD].encode("latin-1", "backslashreplace").decode("utf-8", "replace")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Escape controls, separators and bidirectional marks."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def readable(text: str) -> str:
+    """The same, but lines stay lines; and a terminal's colours go."""
+    return printable(COLOUR_CODES.sub("", text), keep="\n\t")
+
+
+def as_member(value: object, depth: int = DEEPEST) -> Any:
+    """What somebody's own code adds to a line, as JSON has it."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth and isinstance(value, Mapping):
+        items = list(value.items())[:MOST_ITEMS]
+        return {as_words(key): as_member(item, depth - 1) for key, item in items}
+    if depth and isinstance(value, list | tuple | set | frozenset):
+        return [as_member(item, depth - 1) for item in list(value)[:MOST_ITEMS]]
+    return as_words(value)
+
+
+def as_words(value: object) -> str:
+    try:
+        return readable(str(value))
+    except Exception:
+        return f"<{type(value).__name__}>"

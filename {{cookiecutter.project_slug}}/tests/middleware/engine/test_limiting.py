@@ -1,0 +1,38 @@
+"""What limiting.py promises beyond what test_rate_limiting.py tries; it travels with the file."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from app.middleware.engine.counters import MemoryStore
+from app.middleware.engine.declared_limits import Limiter
+from app.middleware.engine.limit_plans import Keys
+from app.middleware.engine.limit_responses import refusal_of
+from app.middleware.engine.limiting import Limits  # the lines to change in another package
+
+
+def make() -> Limits:
+    refuse = lambda limits, counted: refusal_of(None, limits, counted)  # noqa: E731
+    app = Flask("service")
+    made = Limits(app, Limiter(lambda: ""), MemoryStore(100), Keys("service"), [], refuse)
+    app.extensions["rate_limiting"] = made
+    return made
+
+
+def test_other_code_counts_on_limits_of_its_own() -> None:
+    limits = make()
+    assert [limits.acquire("x", "2/minute;2/minute", "ann") > 0 for _ in range(3)] == [0, 0, 1]
+    assert limits.acquire("x", "2/minute", "bob") == 0.0
+    assert 59 < limits.peek("x", "2/minute", "ann") <= 60
+    limits.release("x", "2/minute", "ann")
+    assert limits.peek("x", "2/minute", "ann") == 0.0
+    limits.clear("bob", "x")
+    limits.reset()
+    assert limits.acquire("x", "2/minute", "ann") == 0.0
+    assert (limits.state, limits.degraded) == ("memory", False)
+
+
+def test_other_code_is_told_of_a_wrong_limit() -> None:
+    with pytest.raises(ValueError):
+        make().acquire("x", "often", "ann")

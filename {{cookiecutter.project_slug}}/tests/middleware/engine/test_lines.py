@@ -1,0 +1,169 @@
+"""What engine/lines.py promises: gathered, bounded, whole, counted, and in their order."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.middleware.engine import destinations, lines
+
+
+class Slow:
+    """A destination that takes what the test allows."""
+
+    line_limit = 4096
+    limit = 10
+
+    def __init__(self) -> None:
+        self.room = 1 << 30
+        self.taken: list[bytes] = []
+
+    def send(self, data: bytes) -> int:
+        if not self.room:
+            raise BlockingIOError
+        sent = data[: self.room]
+        self.room -= len(sent)
+        self.taken.append(sent)
+        return len(sent)
+
+
+def to(destination: Slow) -> lines.Lines:
+    return lines.Lines(destination)  # type: ignore[arg-type]
+
+
+def test_as_many_whole_lines_go_at_once_as_the_destination_takes_untorn() -> None:
+    slow = Slow()
+    gathered = to(slow)
+    for text in (b"one\n", b"two\n", b"three\n", b"a longer one than that\n", b"four\n"):
+        gathered.add(text, at_once=False)
+    assert gathered.flush()
+    assert slow.taken == [b"one\ntwo\n", b"three\n", b"a longer one than that\n", b"four\n"]
+
+
+def test_a_line_that_was_taken_in_part_is_completed_before_any_other() -> None:
+    slow = Slow()
+    gathered = to(slow)
+    slow.room = 2
+    gathered.add(b"first\n", at_once=True)
+    gathered.add(b"second\n", at_once=True)
+    assert b"".join(slow.taken) == b"fi"
+    slow.room = 100
+    assert gathered.flush()
+    assert b"".join(slow.taken) == b"first\nsecond\n"
+
+
+def test_what_finds_no_room_is_counted_and_the_count_stands_where_the_lines_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lines, "MOST_BYTES", 12)
+    slow = Slow()
+    slow.room = 0
+    gathered = to(slow)
+    for number in range(5):
+        gathered.add(b"line%d\n" % number, at_once=False)
+    slow.room = 1000
+    assert gathered.flush()
+    gathered.add(b"after\n", at_once=True)
+    first, second, count, after = b"".join(slow.taken).splitlines()
+    assert (first, second, after) == (b"line0", b"line1", b"after")
+    assert json.loads(count)["dropped"] == 3
+
+
+def test_no_drop_of_many_threads_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MOST_BYTES", 600)
+    slow = Slow()
+    slow.room = 0
+    gathered = to(slow)
+
+    def add_often() -> None:
+        for _ in range(500):
+            gathered.add(b"line\n", at_once=False)
+
+    threads = [threading.Thread(target=add_often) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    slow.room = 1 << 20
+    assert gathered.flush()
+    *written, count = b"".join(slow.taken).splitlines()
+    assert len(written) + json.loads(count)["dropped"] == 8 * 500
+
+
+def test_a_line_that_is_made_while_another_is_written_neither_waits_nor_is_lost() -> None:
+    """As when the collector runs a destructor that logs, in the middle of a write."""
+    slow = Slow()
+    gathered = to(slow)
+    send: Callable[[bytes], int] = slow.send
+
+    def logging_send(data: bytes) -> int:
+        if data == b"first\n":
+            gathered.add(b"nested\n", at_once=True)
+        return send(data)
+
+    slow.send = logging_send  # type: ignore[method-assign]
+    gathered.add(b"first\n", at_once=True)
+    assert slow.taken == [b"first\n", b"nested\n"]
+
+
+def test_a_closed_standard_output_takes_nothing_and_keeps_nothing() -> None:
+    gathered = lines.Lines(None)
+    gathered.add(b"line\n", at_once=True)
+    assert not gathered.is_anything_left()
+
+
+def test_lines_are_written_a_moment_later_though_nobody_asks_for_it(tmp_path: Path) -> None:
+    gathered = lines.lines_to_file(str(tmp_path / "log"))
+    gathered.add(b"line\n", at_once=False)
+    deadline = time.monotonic() + 20
+    while (tmp_path / "log").read_bytes() != b"line\n":
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_two_ways_to_name_a_file_are_one_destination(tmp_path: Path) -> None:
+    path = str(tmp_path / "log")
+    assert lines.lines_to_file(path) is lines.lines_to_file(f"{tmp_path}/./log")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_process_of_multiprocessing_writes_its_lines_at_its_end(tmp_path: Path) -> None:
+    package = Path(str(lines.__file__)).parent
+    script = f"""
+import importlib.util, multiprocessing, sys
+sys.path.insert(0, {str(package.parent)!r})
+from engine import lines
+gathered = lines.lines_to_file("log")
+def work():
+    gathered.add(b"from the child\\n", at_once=False)
+if __name__ == "__main__":
+    lines.GATHER_SECONDS = 1000
+    gathered.add(b"from the parent\\n", at_once=False)
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+"""
+    (tmp_path / "program.py").write_text(script, encoding="utf-8")
+    command = [sys.executable, "program.py"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=30)
+    written = (tmp_path / "log").read_bytes().splitlines()
+    assert written == [b"from the parent", b"from the child"]
+
+
+def test_a_named_pipe_may_get_its_reader_later(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    gathered = lines.Lines(destinations.File(str(tmp_path / "pipe")))
+    gathered.add(b"before\n", at_once=True)
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with contextlib.closing(os.fdopen(reader, "rb")):
+        assert gathered.flush()
+        assert os.read(reader, 100) == b"before\n"

@@ -1,0 +1,33 @@
+"""What app/middleware/engine/paths.py promises."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.middleware.engine.paths import Paths, read_paths
+
+
+@pytest.mark.parametrize("written", ["/api/", "/api"])
+def test_a_path_covers_itself_and_all_below_it_and_no_other(written: str) -> None:
+    paths = Paths([written, "/static/"])
+    for path in ("/api", "/api/", "/api/x", "/api//x", "/static/a/b.css"):
+        assert paths.cover(path)
+    for path in ("", "/", "/ap", "/apikeys", "/API/x", "/x/api/", "/staticx"):
+        assert not paths.cover(path)
+
+
+def test_the_root_covers_everything_and_no_path_nothing() -> None:
+    assert all(map(Paths(["/"]).cover, ("", "/", "/a", "/a/b")))
+    assert not any(map(Paths([]).cover, ("", "/", "/a")))
+
+
+@pytest.mark.parametrize("value", ["/api/,/static", ["/api/", "/static"], '["/api/", "/static"]'])
+def test_a_list_is_read_as_python_text_and_json(value: object) -> None:
+    assert read_paths({"PATHS": value}, "PATHS", "/api/") == ["/api/", "/static"]
+    assert read_paths({}, "PATHS", "/api/") == ["/api/"]
+
+
+@pytest.mark.parametrize("value", ["api/", "/api/*", "^/api/", r"/api/\d", "/a b", "/a?b", [1], 7])
+def test_what_is_not_a_path_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^PATHS: .*; for example /api/"):
+        read_paths({"PATHS": value}, "PATHS", "/api/")

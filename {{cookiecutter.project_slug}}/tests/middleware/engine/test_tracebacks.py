@@ -1,0 +1,84 @@
+"""What engine/tracebacks.py promises: however little room there is, what matters most stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from app.middleware.engine.tracebacks import Traceback
+
+
+def caught(function: Callable[[], object]) -> Traceback:
+    try:
+        function()
+    except Exception as error:
+        return Traceback((type(error), error, error.__traceback__))
+    raise AssertionError("nothing was raised")
+
+
+def own_code(message: str = "root cause") -> None:
+    raise ValueError(message)
+
+
+def through_a_library() -> None:
+    json.loads('{"a": 1}', object_hook=lambda pairs: own_code("x" * 3500))
+
+
+def recurse(depth: int) -> None:
+    if depth == 0:
+        own_code()
+    recurse(depth - 1)
+
+
+def test_with_enough_room_nothing_is_cut() -> None:
+    text = caught(through_a_library).text(10_000)
+    assert text.startswith("Traceback (most recent call last):\n")
+    assert text.endswith("\nValueError: " + "x" * 3500)
+    assert "json/decoder.py" in text.replace("\\", "/")
+
+
+@pytest.mark.parametrize("limit", [900, 1200, 3000])
+def test_the_type_the_message_and_the_services_own_frames_stay(limit: int) -> None:
+    text = caught(through_a_library).text(limit)
+    assert len(text) <= limit
+    assert "in through_a_library\n" in text
+    assert "in own_code\n" in text
+    assert text.splitlines()[-1].startswith("ValueError: xxx")
+
+
+def test_frames_of_libraries_are_the_first_to_go_and_are_counted() -> None:
+    assert "frames of libraries" in caught(through_a_library).text(800)
+
+
+def test_a_chain_of_causes_stays_readable() -> None:
+    def chained() -> None:
+        try:
+            own_code("x" * 3500)
+        except ValueError as error:
+            raise RuntimeError("y" * 3500) from error
+
+    text = caught(chained).text(2000)
+    assert len(text) <= 2000
+    assert "ValueError: xxx" in text
+    assert "The above exception was the direct cause of the following exception:" in text
+    assert "RuntimeError: yyy" in text
+
+
+@pytest.mark.parametrize("limit", [100, 1000])
+def test_of_what_is_too_long_all_the_same_the_end_stays(limit: int) -> None:
+    text = caught(lambda: recurse(200)).text(limit)
+    assert len(text) <= limit + 3
+    assert text.endswith("ValueError: root cause")
+
+
+def test_an_exception_that_cannot_be_shown_is_named() -> None:
+    class Unspeakable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    def fail() -> None:
+        raise Unspeakable
+
+    assert "Unspeakable" in caught(fail).text(1000)
