@@ -7,41 +7,21 @@ or of `--results FILE`, into benchmarks/results.json, docs/performance.md and do
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chart
+from benchmarks import against, chart
 from benchmarks.in_process import BUILD, ROOT, Failed
-from benchmarks.over_http import install_express, needed
-from benchmarks.report import TITLES, rendered, rows_of_goals, table, with_figures
+from benchmarks.install import bench_python, needed, node_peers
+from benchmarks.report import TITLES, rendered, rows_of, rows_of_goals, table, with_figures
 from benchmarks.suite import FULL, QUICK, Suite
 
-REQUIREMENTS = ROOT / "benchmarks" / "requirements.txt"
 RESULTS = ROOT / "benchmarks" / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
 CHART = ROOT / "docs" / "benchmark.svg"
-
-
-def bench_python() -> Path:
-    """The interpreter of build/bench-venv, which is made anew when the requirements change."""
-    folder = BUILD / "bench-venv"
-    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    stamp = folder / "requirements.sha256"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        print("installing the contenders into build/bench-venv", file=sys.stderr)
-        venv.create(folder, clear=True, with_pip=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)]
-        subprocess.run(command, check=True)
-        stamp.write_text(wanted)
-    return python
 
 
 def measure(parts: list[str], quick: bool) -> dict[str, Any]:
@@ -49,7 +29,7 @@ def measure(parts: list[str], quick: bool) -> dict[str, Any]:
         needed("redis-server", "redis-server")
     if "over_http" in parts:
         needed("wrk", "wrk")
-        install_express()
+        node_peers()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as logs:
         suite = Suite(bench_python(), Path(logs), QUICK if quick else FULL)
         results: dict[str, Any] = {"quick": quick, "machine": suite.machine()}
@@ -59,6 +39,16 @@ def measure(parts: list[str], quick: bool) -> dict[str, Any]:
     if set(TITLES) <= set(results):
         (BUILD / "bench.json").write_text(as_text(results), encoding="utf-8")
     return results
+
+
+def compare(other: Path, cases: list[str], quick: bool) -> None:
+    """Print what this checkout costs against another one, case by case."""
+    if any(against.CASES[case].on_redis for case in cases):
+        needed("redis-server", "redis-server")
+    effort = against.QUICK if quick else against.FULL
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as logs:
+        for case, rows in against.measure(bench_python(), Path(logs), other, cases, effort):
+            print(f"\n{case}\n{table(rows_of(rows))}", flush=True)
 
 
 def publish(results: dict[str, Any]) -> None:
@@ -76,14 +66,21 @@ def as_text(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a minute or two, and rough")
-    parser.add_argument("--only", nargs="+", choices=TITLES, default=list(TITLES), metavar="PART")
+    parser.add_argument("--only", nargs="+", metavar="PART")
     parser.add_argument("--results", type=Path, help="measure nothing: take these")
     parser.add_argument("--publish", action="store_true", help="renew what is committed")
+    parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout, in turns")
     options = parser.parse_args()
+    known = list(against.CASES if options.against else TITLES)
+    if unknown := set(options.only or ()) - set(known):
+        parser.error(f"--only {' '.join(unknown)} is not one of {', '.join(known)}")
+    if options.against:
+        compare(options.against, options.only or known, options.quick)
+        return
     if options.results:
         results = json.loads(options.results.read_text(encoding="utf-8"))
     else:
-        results = measure(options.only, options.quick)
+        results = measure(options.only or known, options.quick)
     if set(TITLES) <= set(results):
         print(f"\nGoals\n{table(rows_of_goals(results))}")
         if options.publish:

@@ -249,7 +249,7 @@ def add_routes(app: Flask, settings: Settings) -> None:
         view: Callable[[], dict[str, str]] = lambda: {"message": "pong"}  # noqa: E731
         view.__name__ = f"view_{n}"
         if settings.own_limits:
-            limiter = importlib.import_module("app.middleware.rate_limiting").limiter
+            limiter = importlib.import_module("app.extensions").limiter
             view = limiter.limit(f"{1000 + n} per hour")(view)
         path = f"/api/own-{n}" if settings.own_limits else f"/api/things-{n}/<int:item>"
         app.add_url_rule(path, f"view_{n}", view)
@@ -272,6 +272,14 @@ def floor(settings: Settings) -> Flask:
     return build_floor(settings)
 
 
+def decorated(settings: Settings) -> Flask:
+    from benchmarks.decorated import add_limited_routes
+
+    app = service(*ALWAYS_ON, whole=True)(settings)
+    add_limited_routes(app)
+    return app
+
+
 CONTENDERS: dict[str, Contender] = {
     "bare": Contender(bare, frozenset()),
     "floor": Contender(floor, EVERYTHING),
@@ -284,6 +292,7 @@ CONTENDERS: dict[str, Contender] = {
     "four": Contender(service(*ALWAYS_ON, whole=True), EVERYTHING),
     "generated": Contender(as_generated, EVERYTHING),
     "eight": Contender(service(*ALL, whole=True), EVERYTHING | {"key"}),
+    "decorated": Contender(decorated, EVERYTHING),
     **{
         f"+ {part}": Contender(
             service(*ALWAYS_ON[: n + 1]),

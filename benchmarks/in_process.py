@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.wsgi_client import CLIENTS
 
@@ -23,6 +23,15 @@ BUILD = ROOT / "build"
 
 class Failed(Exception):
     """A contender stopped; the message is what it said."""
+
+
+class Seat(NamedTuple):
+    """Who takes a turn: a contender with its settings, under a label of its own."""
+
+    label: str
+    contender: str
+    settings: dict[str, Any]
+    service: Path = SERVICE  # the folder whose `app` is imported
 
 
 @dataclass
@@ -45,21 +54,25 @@ class Worker:
         return answer
 
 
-def python_environment() -> dict[str, str]:
-    """Without settings of the surroundings, and without .pyc files in the template."""
+def python_environment(service: Path = SERVICE) -> dict[str, str]:
+    """Without settings of the surroundings, and without .pyc files in the template.
+
+    :param service: the folder whose `app` is imported.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("FLASK_", "APP_", "PYTHON"))}
-    path = os.pathsep.join([str(ROOT), str(SERVICE)])
+    path = os.pathsep.join([str(ROOT), str(service)])
     return {**kept, "PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(BUILD / "pycache")}
 
 
 @contextlib.contextmanager
-def workers(
-    python: Path, logs: Path, contenders: Sequence[tuple[str, str, dict[str, Any]]], check: bool
-) -> Iterator[list[Worker]]:
-    """:param contenders: label, name of the contender and its settings."""
+def workers(python: Path, logs: Path, seats: Sequence[Seat], check: bool) -> Iterator[list[Worker]]:
+    """One process for each seat, ready to be asked.
+
+    :param check: that each does its work, before it is measured.
+    """
     running: list[Worker] = []
     try:
-        for label, name, settings in contenders:
+        for label, name, settings, service in seats:
             log = logs / f"{label.replace(' ', '-').replace(':', '')}.log"
             log.unlink(missing_ok=True)
             argument = {"name": name, "settings": {**settings, "log": str(log)}, "checked": check}
@@ -67,7 +80,7 @@ def workers(
                 [str(python), "-m", "benchmarks.worker", json.dumps(argument)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=python_environment(),
+                env=python_environment(service),
                 cwd=logs,
                 text=True,
             )

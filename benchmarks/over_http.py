@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +14,12 @@ from statistics import median
 
 from benchmarks.checks import Send, check
 from benchmarks.contenders import CONTENDERS, EVERYTHING, LIMITS, ORIGIN
-from benchmarks.in_process import BUILD, ROOT, Failed, python_environment
+from benchmarks.in_process import ROOT, Failed, python_environment
+from benchmarks.install import NODE, PEERS, needed
 from benchmarks.wsgi_client import Answer
 from tests.servers import Server, free_port, launch, running
 
 CONNECTIONS = 16
-PEERS = ROOT / "benchmarks" / "peers"
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}"]
 GRANIAN = ["-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", "{port}"]
 UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--no-access-log"]
@@ -57,26 +56,6 @@ class Entry:
         return 2 if self.server.endswith("x2") else 1
 
 
-def needed(program: str, package: str) -> str:
-    found = shutil.which(program)
-    if not found:
-        raise Failed(f"{program} is not installed: apt-get install {package}")
-    return found
-
-
-def install_express() -> Path:
-    """Put the Express peer and what it needs into build/express."""
-    folder = BUILD / "express"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = PEERS / "package-lock.json"
-    installed = folder / "package-lock.json"
-    if not installed.exists() or installed.read_bytes() != lock.read_bytes():
-        for name in ("package.json", ".npmrc", "package-lock.json"):
-            shutil.copy(PEERS / name, folder / name)
-        subprocess.run([needed("npm", "npm"), "ci", "--silent"], cwd=folder, check=True)
-    return folder
-
-
 @contextlib.contextmanager
 def serving(entry: Entry, python: Path, logs: Path) -> Iterator[Server]:
     """Start a contender on a free port, and check there that it does its work."""
@@ -96,7 +75,7 @@ def serving(entry: Entry, python: Path, logs: Path) -> Iterator[Server]:
         "BENCH_ORIGIN": ORIGIN,
         "BENCH_SETTINGS": json.dumps(settings),
         "NODE_ENV": "production",
-        "NODE_PATH": str(BUILD / "express" / "node_modules"),
+        "NODE_PATH": str(NODE / "node_modules"),
     }
     with running(launch(command, port, logs, env)) as server:
         does = CONTENDERS[entry.contender].does if entry.contender in CONTENDERS else EVERYTHING

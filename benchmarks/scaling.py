@@ -11,7 +11,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.in_process import ROOT, SERVICE, Samples, in_turns, python_environment, workers
+from benchmarks.in_process import (
+    ROOT,
+    SERVICE,
+    Samples,
+    Seat,
+    in_turns,
+    python_environment,
+    workers,
+)
 
 HIGH = "1000000 per day;500000 per hour"
 
@@ -58,7 +66,7 @@ def measure_curves(
 ) -> list[dict[str, Any]]:
     results = []
     for curve in curves(quick):
-        pair = [("few", "four", curve.few), ("many", "four", curve.many)]
+        pair = [Seat("few", "four", curve.few), Seat("many", "four", curve.many)]
         command, few, many = curve.before
         samples = Samples()
         for _ in range(generations):

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.__main__ import bench_python
 from benchmarks.in_process import BUILD, python_environment
+from benchmarks.install import bench_python
 from benchmarks.over_http import load, processor_times
 from benchmarks.report import table
 from tests.servers import Server, free_port, launch, running

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.contenders import ALWAYS_ON
-from benchmarks.in_process import Samples, in_turns, workers
+from benchmarks.in_process import Samples, Seat, in_turns, workers
 from benchmarks.over_http import Entry, Load, loaded_in_turns, ratio
 from benchmarks.scaling import measure_bake, measure_curves, measure_start
 from tests.servers import redis
@@ -121,11 +121,13 @@ class Suite:
         trips: dict[str, float] = {}
         databases = itertools.count()  # one each: they use the same keys
         for _ in range(self.effort.generations):
-            contenders = [
-                (name, name, {"storage": f"{storage}/{next(databases)}" if is_redis else storage})
+            seats = [
+                Seat(
+                    name, name, {"storage": f"{storage}/{next(databases)}" if is_redis else storage}
+                )
                 for name in names
             ]
-            with workers(self.python, self.logs, contenders, check=True) as group:
+            with workers(self.python, self.logs, seats, check=True) as group:
                 found = in_turns(group, scenarios, self.effort.rounds, waits=is_redis)
                 if is_redis:
                     trips |= {w.label: w.ask("trips") for w in group if w.label != "bare"}

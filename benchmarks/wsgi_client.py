@@ -43,6 +43,12 @@ SCENARIOS = {
     "404": _scenario("404", PATH_INFO="/api/nothing-here"),
     "429": _scenario("429", one_client=True),
 }
+KINDS = tuple(SCENARIOS)  # which every whole stack can be asked
+LIMITED = tuple(f"limit by {what}" for what in ("text", "function", "key function", "cost"))
+SCENARIOS |= {
+    name: _scenario(PATH_INFO=f"/api/{name.replace(' ', '-')}")
+    for name in LIMITED  # benchmarks/decorated.py has these routes
+}
 
 
 def environ_of(scenario: Scenario, proxied: bool = False) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import chart
+from benchmarks import against, chart
 from benchmarks.checks import NotDone, check, check_wsgi, wsgi_sender
 from benchmarks.contenders import ALL, ORIGIN, Settings, build
-from benchmarks.in_process import Failed, in_turns, workers
+from benchmarks.in_process import Failed, Seat, in_turns, workers
 from benchmarks.over_http import Entry, load, serving
 from benchmarks.report import with_figures
-from benchmarks.wsgi_client import SCENARIOS, Answer
+from benchmarks.wsgi_client import KINDS, LIMITED, Answer
 from tests.parts import require
 from tests.servers import SERVICE, TEMPLATE
 
@@ -27,24 +27,24 @@ RECIPES = ["recipe", "recipe+talisman"]
 
 @pytest.mark.parametrize("name", ["bare", "floor", *OURS])
 def test_each_contender_of_ours_does_its_work(name: str, tmp_path: Path) -> None:
-    with workers(Path(sys.executable), tmp_path, [(name, name, {})], check=True) as group:
+    with workers(Path(sys.executable), tmp_path, [Seat(name, name, {})], check=True) as group:
         assert in_turns(group, ["plain"], rounds=1, requests=3)["plain"].median(name) > 0
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_recipe_does_its_work(name: str, tmp_path: Path) -> None:
-    with workers(Path(sys.executable), tmp_path, [(name, name, {})], check=True) as group:
+    with workers(Path(sys.executable), tmp_path, [Seat(name, name, {})], check=True) as group:
         assert in_turns(group, ["plain"], rounds=1, requests=3)["plain"].median(name) > 0
 
 
 def test_every_kind_of_request_gets_its_status(tmp_path: Path) -> None:
-    with workers(Path(sys.executable), tmp_path, [("four", "four", {})], check=True) as group:
-        assert set(in_turns(group, list(SCENARIOS), rounds=1, requests=3)) == set(SCENARIOS)
+    with workers(Path(sys.executable), tmp_path, [Seat("four", "four", {})], check=True) as group:
+        assert set(in_turns(group, KINDS, rounds=1, requests=3)) == set(KINDS)
 
 
 def test_an_answer_of_another_status_stops_the_run(tmp_path: Path) -> None:
     with (
-        workers(Path(sys.executable), tmp_path, [("bare", "bare", {})], check=False) as group,
+        workers(Path(sys.executable), tmp_path, [Seat("bare", "bare", {})], check=False) as group,
         pytest.raises(Failed),
     ):
         in_turns(group, ["429"], rounds=1, requests=3)  # bare Flask refuses nobody
@@ -84,6 +84,30 @@ def test_a_server_is_loaded_and_no_request_fails(tmp_path: Path) -> None:
     with serving(entry, Path(sys.executable), tmp_path) as server:
         seen = load(server, seconds=1, connections=2)
     assert seen["requests"] > 0 and seen["failed"] == 0
+
+
+ONCE = against.Effort(generations=1, rounds=1)
+
+
+def test_two_checkouts_are_asked_the_same_in_turns(tmp_path: Path) -> None:
+    case = against.Case("decorated", ("plain", *LIMITED))
+    rows = against.measure_case(Path(sys.executable), tmp_path, SERVICE, case, ONCE)
+    assert [row["scenario"] for row in rows] == ["plain", *LIMITED]
+    assert all(row["new_to_old"] > 0 and row["old_to_itself"] > 0 for row in rows)
+
+
+def test_the_other_checkout_is_measured_with_its_own_app(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").touch()  # an app without middleware
+    case = against.Case("only security", ("plain",))
+    with pytest.raises(Failed, match="old ended"):
+        against.measure_case(Path(sys.executable), tmp_path, tmp_path, case, ONCE)
+
+
+def test_a_path_without_a_service_is_refused(tmp_path: Path) -> None:
+    assert against.service_of(TEMPLATE) == SERVICE
+    with pytest.raises(Failed, match="name a checkout"):
+        against.service_of(tmp_path)
 
 
 def test_the_benchmark_installs_what_the_service_ships() -> None:
