@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.contenders import CONTENDERS, LIMITS, ORIGIN
-from benchmarks.wsgi_client import SCENARIOS, Answer, call, environ_of
+from benchmarks.wsgi_client import SCENARIOS, THE_ONE, Answer, call, environ_of
 
 SECURITY_HEADERS = (
     "content-security-policy",
@@ -40,10 +40,9 @@ def wsgi_sender(app: object) -> Send:
     return send
 
 
-def check(name: str, does: frozenset[str], send: Send, log: Path, processes: int = 1) -> None:
+def check(name: str, does: frozenset[str], send: Send, log: Path) -> None:
     """Compare what a contender claims with what its answers and its log file show.
 
-    :param processes: each may admit the limit once, if they count apart.
     :raises NotDone: naming the contender and what is missing.
     """
 
@@ -72,7 +71,7 @@ def check(name: str, does: frozenset[str], send: Send, log: Path, processes: int
         last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
         demand(isinstance(last, dict), "its log lines are no JSON objects")
     if "limit" in does:
-        admitted = [send("192.0.2.1", {}).status for _ in range(ADMITTED * processes + 1)]
+        admitted = [send(THE_ONE, {}).status for _ in range(ADMITTED + 1)]
         demand(admitted[:ADMITTED] == ["200"] * ADMITTED, "it refuses before the limit")
         demand(admitted[-1] == "429", f"request {len(admitted)} of one client is not refused")
 

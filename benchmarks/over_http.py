@@ -1,59 +1,25 @@
-"""The contenders behind real servers, loaded by wrk in turns: requests per second and p99."""
+"""The contenders behind real servers, loaded in turns: requests per second, p50 and p99."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
-import os
-import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.checks import Send, check
 from benchmarks.contenders import CONTENDERS, EVERYTHING, LIMITS, ORIGIN
-from benchmarks.in_process import ROOT, Failed, python_environment
-from benchmarks.install import NODE, PEERS, needed
+from benchmarks.entries import PEER_SERVERS, Entry
+from benchmarks.in_process import python_environment
+from benchmarks.install import NODE
+from benchmarks.load import Load, ratio
 from benchmarks.wsgi_client import Answer
 from tests.servers import Server, free_port, launch, running
 
-CONNECTIONS = 16
-GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}"]
-GRANIAN = ["-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", "{port}"]
-UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--no-access-log"]
-SERVERS = {
-    # one process each on memory://, as no contender shares memory between processes
-    "gunicorn gthread": [*GUNICORN, "-k", "gthread", "--threads", "4", "benchmarks.wsgi:app"],
-    "granian": [*GRANIAN, "--blocking-threads", "1", "--no-access-log", "benchmarks.wsgi:app"],
-    "uvicorn": [*UVICORN, "--proxy-headers", "benchmarks.peers.fastapi_app:app"],
-    # two processes on Redis
-    "gunicorn sync x2": [*GUNICORN, "-k", "sync", "--workers", "2", "benchmarks.wsgi:app"],
-    "gunicorn gthread x2": [
-        *[*GUNICORN, "-k", "gthread", "--threads", "4", "--workers", "2", "--reuse-port"],
-        "benchmarks.wsgi:app",
-    ],
-    "granian x2": [
-        *[*GRANIAN, "--blocking-threads", "1", "--workers", "2", "--no-access-log"],
-        "benchmarks.wsgi:app",
-    ],
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    server: str
-    contender: str
-    storage: str = "memory://"
-
-    @property
-    def label(self) -> str:
-        return f"{self.server}: {self.contender}"
-
-    @property
-    def processes(self) -> int:
-        return 2 if self.server.endswith("x2") else 1
+Loads = dict[tuple[str, int], Load]  # by label and number of connections
 
 
 @contextlib.contextmanager
@@ -63,24 +29,17 @@ def serving(entry: Entry, python: Path, logs: Path) -> Iterator[Server]:
     log = logs / f"{entry.label.replace(' ', '-').replace(':', '')}.http.log"
     log.unlink(missing_ok=True)
     settings = {"log": str(log), "storage": entry.storage, "limits": LIMITS}
-    if entry.contender == "express":
-        command: list[str | Path] = [needed("node", "nodejs"), PEERS / "express_app.js", str(port)]
-    else:
-        command = [python, *(part.format(port=port) for part in SERVERS[entry.server])]
-        if entry.contender != "fastapi":
-            settings["proxied"] = True  # type: ignore[assignment]
     env = {
-        **python_environment(),
+        **python_environment(entry.service),
         "BENCH_CONTENDER": entry.contender,
         "BENCH_ORIGIN": ORIGIN,
-        "BENCH_SETTINGS": json.dumps(settings),
+        "BENCH_SETTINGS": json.dumps(settings if entry.is_peer else settings | {"proxied": True}),
         "NODE_ENV": "production",
         "NODE_PATH": str(NODE / "node_modules"),
     }
-    with running(launch(command, port, logs, env)) as server:
-        does = CONTENDERS[entry.contender].does if entry.contender in CONTENDERS else EVERYTHING
-        processes = 1 if entry.storage != "memory://" else entry.processes
-        check(entry.label, does, http_sender(port), log, processes)
+    with running(launch(entry.command(python, port), port, logs, env)) as server:
+        does = EVERYTHING if entry.is_peer else CONTENDERS[entry.contender].does
+        check(entry.label, does, http_sender(port), log)
         yield server
 
 
@@ -97,60 +56,56 @@ def http_sender(port: int) -> Send:
     return send
 
 
-@dataclass
-class Load:
-    """What wrk saw of one contender, round by round."""
-
-    per_second: list[float] = field(default_factory=list)
-    p50_ms: list[float] = field(default_factory=list)
-    p99_ms: list[float] = field(default_factory=list)
-    cpu_us: list[float] = field(default_factory=list)
-
-
-def load(server: Server, seconds: int, connections: int = CONNECTIONS) -> dict[str, float]:
-    """:raises Failed: if a request was refused or failed; it would have cost too little."""
-    command = [needed("wrk", "wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
-    script = ROOT / "benchmarks" / "wrk.lua"
-    done = subprocess.run(
-        [*command, "-s", str(script), server.url], capture_output=True, text=True, check=True
-    )
-    seen: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    if seen["failed"]:
-        raise Failed(f"{seen['failed']} requests were not answered 200:\n{server.output()[-2000:]}")
-    return seen
-
-
-def processor_times(server: Server) -> dict[int, float]:
-    """Seconds that each process of a server has used, as Linux tells them."""
-    found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[2]) == server.process.pid:  # its process group
-                ticks = int(fields[11]) + int(fields[12])
-                found[int(stat.parent.name)] = ticks / os.sysconf("SC_CLK_TCK")
-    return found
-
-
 def loaded_in_turns(
-    entries: Sequence[Entry], python: Path, logs: Path, rounds: int, seconds: int
-) -> dict[str, Load]:
-    """All servers stand ready, one is loaded at a time: A B C, C B A, ..."""
-    loads = {entry.label: Load() for entry in entries}
+    entries: Sequence[Entry], python: Path, logs: Path, rounds: Mapping[int, int], seconds: int
+) -> Loads:
+    """All servers stand ready, one is loaded at a time: A B C, C B A, ...
+
+    :param rounds: how many for each number of connections. Before them each server is loaded once
+        uncounted, so that no interpreter is seen while it warms up.
+    """
+    loads: Loads = {(entry.label, number): Load() for entry in entries for number in rounds}
     with contextlib.ExitStack() as stack:
         servers = [(e, stack.enter_context(serving(e, python, logs))) for e in entries]
-        for number in range(rounds):
-            for entry, server in servers if number % 2 else reversed(servers):
-                before = sum(processor_times(server).values())
-                seen = load(server, seconds)
-                used = sum(processor_times(server).values()) - before
-                mine = loads[entry.label]
-                mine.cpu_us.append(used / seen["requests"] * 1e6)
-                mine.per_second.append(seen["requests"] / seen["seconds"])
-                mine.p50_ms.append(seen["p50_ms"])
-                mine.p99_ms.append(seen["p99_ms"])
+        for _, server in servers:
+            Load().add(server, seconds, max(rounds))
+        for connections, count in rounds.items():
+            for number in range(count):
+                for entry, server in servers if number % 2 else reversed(servers):
+                    loads[entry.label, connections].add(server, seconds, connections)
     return loads
 
 
-def ratio(mine: Sequence[float], other: Sequence[float]) -> float:
-    return median(a / b for a, b in zip(mine, other, strict=True))
+def rows(entries: Sequence[Entry], loads: Loads) -> list[dict[str, Any]]:
+    """One for each entry and number of connections, beside the others of the same server."""
+    by_label = {entry.label: entry for entry in entries}
+    return [row(by_label[label], connections, loads) for label, connections in loads]
+
+
+def row(entry: Entry, connections: int, loads: Loads) -> dict[str, Any]:
+    mine = loads[entry.label, connections]
+    result: dict[str, Any] = {
+        "server": entry.server,
+        "threads": entry.threads,
+        "workers": entry.workers,
+        "connections": connections,
+        "contender": entry.contender,
+        "storage": entry.storage.partition(":")[0],
+        "per_second": round(median(mine.per_second)),
+        "p50_ms": round(median(mine.p50_ms), 2),
+        "p99_ms": round(median(mine.p99_ms), 2),
+        "cpu_us": round(median(mine.cpu_us)),
+    }
+    if entry.is_peer:
+        return result
+    beside = {
+        name: Entry(entry.server, name, entry.threads, entry.workers) for name in ("bare", "recipe")
+    }
+    if entry.contender == "generated":
+        beside |= {peer: Entry(server, peer) for peer, server in PEER_SERVERS.items()}
+    for name, other in beside.items():
+        if found := loads.get((other.label, connections)):
+            result[f"to_{name}"] = round(ratio(mine.per_second, found.per_second), 3)
+            if name == "recipe":
+                result["p99_to_recipe"] = round(ratio(mine.p99_ms, found.p99_ms), 3)
+    return result

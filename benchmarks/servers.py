@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.in_process import BUILD, python_environment
 from benchmarks.install import bench_python
-from benchmarks.over_http import load, processor_times
+from benchmarks.load import load, processor_times
 from benchmarks.report import table
 from tests.servers import Server, free_port, launch, running
 
