@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.against_http import measure_http
 from benchmarks.contenders import ALL
 from benchmarks.in_process import SERVICE, Failed, Samples, Seat, in_turns, workers
 from benchmarks.wsgi_client import KINDS, LIMITED
@@ -54,6 +55,8 @@ class Effort:
 
 
 FULL, QUICK = Effort(generations=6, rounds=6), Effort(generations=2, rounds=4)
+HTTP = "http"  # a case of another kind
+NAMES = [*CASES, HTTP]
 
 
 def service_of(checkout: Path) -> Path:
@@ -76,7 +79,10 @@ def measure(
     """
     old = service_of(other)
     for name in names:
-        yield name, measure_case(python, logs, old, CASES[name], effort)
+        if name == HTTP:
+            yield name, measure_http(python, logs, old, effort.rounds)
+        else:
+            yield name, measure_case(python, logs, old, CASES[name], effort)
 
 
 def measure_case(python: Path, logs: Path, old: Path, case: Case, effort: Effort) -> Results:
@@ -86,11 +92,7 @@ def measure_case(python: Path, logs: Path, old: Path, case: Case, effort: Effort
             store(case) as uris,
             workers(python, logs, seats(case, old, uris), check=True) as group,
         ):
-            asked = [s for s in case.scenarios if s != "429"]
-            found = in_turns(group, asked, effort.rounds, waits=case.on_redis)
-            if "429" in case.scenarios:  # bare Flask refuses nobody
-                refusing = [worker for worker in group if worker.label != BARE]
-                found |= in_turns(refusing, ["429"], effort.rounds, waits=case.on_redis)
+            found = in_turns(group, case.scenarios, effort.rounds, waits=case.on_redis)
             generations.append(found)
     return [row(case, scenario, [g[scenario] for g in generations]) for scenario in case.scenarios]
 
