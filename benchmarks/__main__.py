@@ -1,90 +1,117 @@
-"""`python -m benchmarks [--quick] [--only PART ...]`: measure, print tables, write results.
+"""`python -m benchmarks [--quick] [--runs N] [--only PART ...]`: measure, and print tables.
 
-Those of all parts are in build/bench.json. `--publish` takes the results of a full run, of this one
-or of `--results FILE`, into benchmarks/results.json, docs/performance.md and docs/benchmark.svg.
+Runs of all parts are kept in build/bench.json. `--runs 5 --publish` makes the page of five of them:
+benchmarks/results.json with every run, docs/performance.md and docs/benchmark.svg. `--results FILE`
+takes the runs of a file first; with `--runs N` it adds N to them.
+
+`--against PATH` measures this checkout against another one instead, block by block.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, chart
-from benchmarks.in_process import BUILD, ROOT, Failed
+from benchmarks import against, noise
+from benchmarks.in_process import BUILD, Failed
 from benchmarks.install import bench_python, needed, node_peers
-from benchmarks.report import TITLES, rendered, rows_of, rows_of_goals, table, with_figures
+from benchmarks.machine import describe
+from benchmarks.publish import publish
+from benchmarks.report import TITLES, rendered, rows_of, rows_of_goals, rows_of_runs, table
+from benchmarks.runs import Run, as_text, read
 from benchmarks.suite import FULL, QUICK, Suite
 
-RESULTS = ROOT / "benchmarks" / "results.json"
-PAGE = ROOT / "docs" / "performance.md"
-CHART = ROOT / "docs" / "benchmark.svg"
+KEPT = BUILD / "bench.json"
 
 
-def measure(parts: list[str], quick: bool) -> dict[str, Any]:
-    if {"on_redis", "over_http"} & set(parts):
+def prepare(parts: list[str]) -> Path:
+    """:returns: the interpreter that the contenders run on."""
+    over_http = any("http" in part for part in parts)
+    if over_http or any("redis" in part for part in parts):
         needed("redis-server", "redis-server")
-    if "over_http" in parts:
+    if over_http:
         needed("wrk", "wrk")
         node_peers()
+    return bench_python()
+
+
+def run_once(parts: list[str], quick: bool) -> Run:
+    python = prepare(parts)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as logs:
-        suite = Suite(bench_python(), Path(logs), QUICK if quick else FULL)
-        results: dict[str, Any] = {"quick": quick, "machine": suite.machine()}
+        suite = Suite(python, Path(logs), QUICK if quick else FULL)
+        run: Run = {"quick": quick, "machine": describe(python)}
+        start, watch = time.perf_counter(), noise.Noise()
+        watch.pause()
         for part in parts:
-            results[part] = getattr(suite, part)()
-            print(rendered(part, results[part]), flush=True)
-    if set(TITLES) <= set(results):
-        (BUILD / "bench.json").write_text(as_text(results), encoding="utf-8")
-    return results
+            run[part] = getattr(suite, part)()
+            watch.pause()
+            print(rendered(part, run[part]), flush=True)
+        run["minutes"] = round((time.perf_counter() - start) / 60, 1)
+        run["noise"] = watch.found()
+    print(f"\n{run['minutes']} minutes; the machine was {noise.verdict(run['noise'])}", flush=True)
+    return run
+
+
+def measure(runs: list[Run], more: int, parts: list[str], quick: bool) -> None:
+    """Add runs, and keep each as soon as it is there."""
+    for number in range(1, more + 1):
+        print(f"\nRun {number} of {more}", flush=True)
+        run = run_once(parts, quick)
+        if set(TITLES) <= set(run):
+            runs.append(run)
+            KEPT.write_text(as_text(runs), encoding="utf-8")
 
 
 def compare(other: Path, cases: list[str], quick: bool) -> None:
     """Print what this checkout costs against another one, case by case."""
-    if any(against.CASES[case].on_redis for case in cases):
-        needed("redis-server", "redis-server")
+    python = prepare(cases)
     effort = against.QUICK if quick else against.FULL
+    watch = noise.Noise()
+    watch.pause()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as logs:
-        for case, rows in against.measure(bench_python(), Path(logs), other, cases, effort):
+        for case, rows in against.measure(python, Path(logs), other, cases, effort):
             print(f"\n{case}\n{table(rows_of(rows))}", flush=True)
+            watch.pause()
+    print(f"\nthe machine was {noise.verdict(watch.found())}")
 
 
-def publish(results: dict[str, Any]) -> None:
-    if results["quick"]:
-        raise Failed("--publish wants a full run, not a quick one")
-    RESULTS.write_text(as_text(results), encoding="utf-8")
-    CHART.write_text(chart.draw(results), encoding="ascii")
-    PAGE.write_text(with_figures(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
-
-
-def as_text(results: dict[str, Any]) -> str:
-    return json.dumps(results, indent=1) + "\n"
+def options_of(arguments: list[str] | None = None) -> Any:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="a minute or two a run, and rough")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="or cases of --against")
+    parser.add_argument("--runs", type=int, metavar="N", help="full runs one after the other")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="runs that were kept")
+    parser.add_argument("--publish", action="store_true", help="renew what is committed")
+    parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout, in turns")
+    options = parser.parse_args(arguments)
+    known = list(against.NAMES if options.against else TITLES)
+    if unknown := set(options.only or ()) - set(known):
+        parser.error(f"--only {' '.join(unknown)} is not one of {', '.join(known)}")
+    options.only = options.only or known
+    if options.runs is None:
+        options.runs = 0 if options.results else 1
+    return options
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a minute or two, and rough")
-    parser.add_argument("--only", nargs="+", metavar="PART")
-    parser.add_argument("--results", type=Path, help="measure nothing: take these")
-    parser.add_argument("--publish", action="store_true", help="renew what is committed")
-    parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout, in turns")
-    options = parser.parse_args()
-    known = list(against.CASES if options.against else TITLES)
-    if unknown := set(options.only or ()) - set(known):
-        parser.error(f"--only {' '.join(unknown)} is not one of {', '.join(known)}")
+    options = options_of()
     if options.against:
-        compare(options.against, options.only or known, options.quick)
+        compare(options.against, options.only, options.quick)
         return
-    if options.results:
-        results = json.loads(options.results.read_text(encoding="utf-8"))
-    else:
-        results = measure(options.only or known, options.quick)
-    if set(TITLES) <= set(results):
-        print(f"\nGoals\n{table(rows_of_goals(results))}")
-        if options.publish:
-            publish(results)
+    runs = read(options.results) if options.results else []
+    measure(runs, options.runs, options.only, options.quick)
+    if runs:
+        print(f"\nRuns\n{table(rows_of_runs(runs))}\n\nGoals\n{table(rows_of_goals(runs))}")
+    if options.publish:
+        publish(runs)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
-"""docs/benchmark.svg, drawn from the results: readable on white and on black, no library needed."""
+"""docs/benchmark.svg, drawn from the runs: readable on white and on black, no library needed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from xml.sax.saxutils import escape
+
+from benchmarks.entries import CONNECTIONS
+from benchmarks.runs import Run, together
 
 WIDTH, LABELS, BAR, GAP = 760, 268, 18, 8
 STYLE = """
@@ -19,11 +23,19 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #24292
 Bar = tuple[str, str, float, str]  # label, class, value, what is written behind the bar
 
 
-def draw(results: dict[str, Any]) -> str:
-    """:param results: of a run of all parts."""
+def draw(runs: Sequence[Run]) -> str:
+    """:param runs: of all parts; what is drawn is their median."""
     panels = [
-        ("What one request costs", "microseconds in one process; less is better", costs(results)),
-        ("Requests per second", f"{http_note()}; more is better", speeds(results)),
+        (
+            "What one request costs",
+            "microseconds in one process; less is better",
+            costs(together(runs, "stacks")),
+        ),
+        (
+            "Requests per second",
+            f"{http_note()}; more is better",
+            speeds(together(runs, "over_http")),
+        ),
     ]
     drawn, y = [], 0
     for title, note, bars in panels:
@@ -46,8 +58,8 @@ def names(bars: list[Bar]) -> str:
     return ", ".join(f"{label} {value:,.0f}" for label, _, value, _ in bars)
 
 
-def costs(results: dict[str, Any]) -> list[Bar]:
-    rows = {(r["scenario"], r["contender"]): r for r in results["stacks"]}
+def costs(found: Sequence[dict[str, Any]]) -> list[Bar]:
+    rows = {(r["scenario"], r["contender"]): r for r in found}
     shown = [
         ("bare", "bare Flask", "bare"),
         ("generated", "this service, as generated", "ours"),
@@ -62,19 +74,27 @@ def costs(results: dict[str, Any]) -> list[Bar]:
     return bars
 
 
-def speeds(results: dict[str, Any]) -> list[Bar]:
-    rows = {(r["server"], r["contender"]): r for r in results["over_http"]}
+def speeds(found: Sequence[dict[str, Any]]) -> list[Bar]:
+    rows = {
+        (r["server"], r["threads"], r["contender"]): r
+        for r in found
+        if r["connections"] == CONNECTIONS
+    }
     shown = [
-        ("granian", "generated", "this service on Granian", "ours"),
-        ("node", "express", "Express, helmet, cors, rate-limit, pino", "other"),
-        ("uvicorn", "fastapi", "FastAPI, CORSMiddleware, slowapi", "other"),
-        ("granian", "recipe", "the usual recipe on Granian", "other"),
-        ("gunicorn gthread", "generated", "this service on gunicorn", "ours"),
-        ("gunicorn gthread", "recipe", "the usual recipe on gunicorn", "other"),
+        ("granian", 1, "bare", "bare Flask on Granian", "bare"),
+        ("node", 1, "fastify", "Fastify, helmet, cors, rate-limit, pino", "other"),
+        ("granian", 1, "generated", "this service on Granian", "ours"),
+        ("node", 1, "express", "Express, helmet, cors, rate-limit, pino", "other"),
+        ("uvicorn", 1, "fastapi", "FastAPI, CORSMiddleware, slowapi", "other"),
+        ("uvicorn", 1, "litestar", "Litestar, its CORS and rate limits", "other"),
+        ("granian", 1, "recipe", "the usual recipe on Granian", "other"),
+        ("gunicorn gthread", 4, "bare", "bare Flask on gunicorn", "bare"),
+        ("gunicorn gthread", 4, "generated", "this service on gunicorn", "ours"),
+        ("gunicorn gthread", 4, "recipe", "the usual recipe on gunicorn", "other"),
     ]
     bars: list[Bar] = []
-    for server, name, label, kind in shown:
-        row = rows[server, name]
+    for server, threads, name, label, kind in shown:
+        row = rows[server, threads, name]
         behind = f"{row['per_second']:,.0f}/s, p99 {row['p99_ms']:.1f} ms"
         bars.append((label, kind, row["per_second"], behind))
     return bars

@@ -3,39 +3,106 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from benchmarks.goals import goals, is_met
+from benchmarks.entries import CONNECTIONS, PEER_SERVERS
+from benchmarks.goals import reached
+from benchmarks.noise import LIMITS
+from benchmarks.runs import Run, together
 
 TITLES = {
     "stacks": "In process, memory://: microseconds per request",
     "layers": "Layer by layer: microseconds per request",
     "parts": "One middleware alone, in process",
     "on_redis": "In process, Redis",
-    "over_http": "Over HTTP: 16 connections; one process on memory://, two (x2) on Redis",
+    "over_http": "Over HTTP, one process on memory://",
+    "over_http_on_redis": "Over HTTP, one and two processes on Redis",
     "scaling": "What must not grow: the always-on four",
-    "start": "Start: import and create_app(), against Flask with both extensions imported",
+    "start": "Start and memory of one process",
     "bake": "cookiecutter --no-input",
 }
 NUMBER = re.compile(r"[\d.,]+|-")
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+Row = dict[str, Any]
 Rows = list[list[str]]
 
 
-def rows_of(part: Any) -> Rows:
-    """One part of the results; its first row is its heading."""
-    found = part if isinstance(part, list) else [part]
-    columns = list(dict.fromkeys(key for row in found for key in row))
-    return [columns, *([shown(row.get(column)) for column in columns] for row in found)]
+class View(NamedTuple):
+    """A table of the page that shows some of a part's rows and columns."""
+
+    part: str
+    shows: Callable[[Row], bool]
+    columns: tuple[str, ...]
 
 
-def rows_of_goals(results: dict[str, Any]) -> Rows:
-    body = [
-        [what, shown(float(measured)), limit, "yes" if is_met((what, measured, limit)) else "NO"]
-        for what, measured, limit in goals(results)
-    ]
-    return [["ratio", "measured", "goal", "met"], *body]
+SPEED = ("per_second", "p50_ms", "p99_ms", "cpu_us", "to_bare")
+VIEWS = {
+    "over_http": View(
+        "over_http",
+        lambda row: row["connections"] == CONNECTIONS,
+        ("server", "threads", "contender", *SPEED, "to_recipe", "p99_to_recipe"),
+    ),
+    "peers": View(
+        "over_http",
+        lambda row: row["contender"] == "generated",
+        ("server", "threads", "connections", *(f"to_{peer}" for peer in PEER_SERVERS)),
+    ),
+    "connections": View(
+        "over_http",
+        lambda row: row["connections"] != CONNECTIONS,
+        ("connections", "server", "threads", "contender", *SPEED),
+    ),
+    "over_http_on_redis": View(
+        "over_http_on_redis",
+        lambda row: True,
+        ("server", "threads", "workers", "contender", *SPEED, "to_recipe", "p99_to_recipe"),
+    ),
+}
+
+
+def rows_of(found: Sequence[Row], columns: Sequence[str] = ()) -> Rows:
+    """Its first row is its heading.
+
+    :param columns: those to show; by default all.
+    """
+    columns = columns or list(dict.fromkeys(key for row in found for key in row))
+    return [[*columns], *([shown(row.get(column)) for column in columns] for row in found)]
+
+
+def rows_of_goals(runs: Sequence[Run]) -> Rows:
+    body = []
+    for goal in reached([*runs]):
+        least, most = min(goal.measured), max(goal.measured)
+        met = {True: "yes", False: "NO", None: "-"}[goal.is_met]
+        spread = f"{shown(float(least))} to {shown(float(most))}"
+        body.append([goal.what, shown(float(goal.median)), spread, goal.bound, met])
+    return [["ratio", "median", "runs", "goal", "met"], *body]
+
+
+def rows_of_runs(runs: Sequence[Run]) -> Rows:
+    """When each run was, where, and whether the machine was quiet."""
+    body = []
+    for number, run in enumerate(runs, 1):
+        noise = run["noise"]
+        seen = [shown(noise.get(name)) for name in LIMITS]
+        verdict = f"no: {', '.join(noise['too_noisy'])}" if noise["too_noisy"] else "yes"
+        body.append(
+            [str(number), run["machine"]["processor"], shown(run["minutes"]), *seen, verdict]
+        )
+    return [["run", "processor", "minutes", *LIMITS, "quiet"], *body]
+
+
+def rows_for(name: str, runs: Sequence[Run]) -> Rows:
+    """:param name: of a table: of a part, of a view, "goals" or "runs"."""
+    if name == "goals":
+        return rows_of_goals(runs)
+    if name == "runs":
+        return rows_of_runs(runs)
+    if name not in VIEWS:
+        return rows_of(together(runs, name))
+    view = VIEWS[name]
+    return rows_of([row for row in together(runs, view.part) if view.shows(row)], view.columns)
 
 
 def shown(value: Any) -> str:
@@ -70,15 +137,13 @@ def markdown(rows: Rows) -> str:
 
 def rendered(name: str, part: Any) -> str:
     """One part under its title, for a terminal."""
-    return f"\n{TITLES[name]}\n{table(rows_of(part))}"
+    return f"\n{TITLES[name]}\n{table(rows_of(part if isinstance(part, list) else [part]))}"
 
 
-def with_figures(page: str, results: dict[str, Any]) -> str:
+def with_figures(page: str, runs: Sequence[Run]) -> str:
     """The page, with what stands between `<!-- figures: NAME -->` and `<!-- end -->` renewed."""
 
     def renewed(match: re.Match[str]) -> str:
-        name = match[2]
-        rows = rows_of_goals(results) if name == "goals" else rows_of(results[name])
-        return f"{match[1]}\n{markdown(rows)}\n{match[3]}"
+        return f"{match[1]}\n{markdown(rows_for(match[2], runs))}\n{match[3]}"
 
     return MARKED.sub(renewed, page)

@@ -13,6 +13,7 @@ from benchmarks.contenders import API_KEY, ORIGIN
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+THE_ONE = "192.0.2.1"  # the client of scenarios that have one; the checks use its limits up
 CLIENTS = 1000  # addresses that take turns; 50 requests each fit the limits
 
 
@@ -45,6 +46,7 @@ SCENARIOS = {
 }
 KINDS = tuple(SCENARIOS)  # which every whole stack can be asked
 LIMITED = tuple(f"limit by {what}" for what in ("text", "function", "key function", "cost"))
+SCENARIOS["one client"] = _scenario(one_client=True)
 SCENARIOS |= {
     name: _scenario(PATH_INFO=f"/api/{name.replace(' ', '-')}")
     for name in LIMITED  # benchmarks/decorated.py has these routes
@@ -121,9 +123,7 @@ class Client:
         for _ in range(requests):
             self.turn = (self.turn + 1) % CLIENTS
             environ = environ_of(scenario)
-            environ["REMOTE_ADDR"] = (
-                "192.0.2.1" if scenario.one_client else self.addresses[self.turn]
-            )
+            environ["REMOTE_ADDR"] = THE_ONE if scenario.one_client else self.addresses[self.turn]
             environ["wsgi.input"] = io.BytesIO()
             environs.append(environ)
         wrong = []
@@ -157,6 +157,12 @@ class Client:
         environ = environ_of(SCENARIOS["plain"])
         for n in range(requests):
             call(self.app, {**environ, "REMOTE_ADDR": self.addresses[n % CLIENTS]})
+
+    def hold(self, requests: int) -> None:
+        """Many requests from the one client, whatever it gets."""
+        environ = {**environ_of(SCENARIOS["plain"]), "REMOTE_ADDR": THE_ONE}
+        for _ in range(requests):
+            call(self.app, environ)
 
     def visit(self, routes: int) -> None:
         """One request to each route that has a limit of its own."""

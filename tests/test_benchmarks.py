@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import against, chart
+from benchmarks import against, chart, noise
 from benchmarks.checks import NotDone, check, check_wsgi, wsgi_sender
 from benchmarks.contenders import ALL, ORIGIN, Settings, build
+from benchmarks.entries import Entry, on_redis, one_process
+from benchmarks.goals import Reached
 from benchmarks.in_process import Failed, Seat, in_turns, workers
-from benchmarks.over_http import Entry, load, serving
+from benchmarks.load import load
+from benchmarks.over_http import serving
+from benchmarks.publish import CHART, PAGE, RESULTS, publish
 from benchmarks.report import with_figures
+from benchmarks.runs import as_text, read, together
 from benchmarks.wsgi_client import KINDS, LIMITED, Answer
 from tests.parts import require
 from tests.servers import SERVICE, TEMPLATE
 
 REQUIREMENT = re.compile(r'"([A-Za-z][\w.\[\],-]*>=[^";]*)')
-OURS = ["four", "eight", "generated", *(f"only {part}" for part in ALL)]
+OURS = ["four", "eight", "generated", "decorated", *(f"only {part}" for part in ALL)]
 RECIPES = ["recipe", "recipe+talisman"]
 
 
@@ -44,7 +49,7 @@ def test_every_kind_of_request_gets_its_status(tmp_path: Path) -> None:
 
 def test_an_answer_of_another_status_stops_the_run(tmp_path: Path) -> None:
     with (
-        workers(Path(sys.executable), tmp_path, [Seat("bare", "bare", {})], check=False) as group,
+        workers(Path(sys.executable), tmp_path, [Seat("open", "bare", {})], check=False) as group,
         pytest.raises(Failed),
     ):
         in_turns(group, ["429"], rounds=1, requests=3)  # bare Flask refuses nobody
@@ -119,15 +124,83 @@ def test_the_benchmark_installs_what_the_service_ships() -> None:
     assert shipped <= set(listed)
 
 
-def test_the_chart_and_the_page_show_the_committed_results() -> None:
-    results = json.loads((TEMPLATE / "benchmarks" / "results.json").read_text(encoding="utf-8"))
-    page = (TEMPLATE / "docs" / "performance.md").read_text(encoding="utf-8")
-    assert (TEMPLATE / "docs" / "benchmark.svg").read_text(encoding="ascii") == chart.draw(results)
-    assert with_figures(page, results) == page
-    assert not results["quick"]
+def test_the_chart_and_the_page_show_the_committed_runs() -> None:
+    runs = read(RESULTS)
+    page = PAGE.read_text(encoding="utf-8")
+    assert CHART.read_text(encoding="ascii") == chart.draw(runs)
+    assert with_figures(page, runs) == page
+    assert not any(run["quick"] for run in runs)
 
 
 def test_results_name_no_machine() -> None:
-    text = (TEMPLATE / "benchmarks" / "results.json").read_text(encoding="utf-8")
-    assert os.uname().nodename not in text
+    text = RESULTS.read_text(encoding="utf-8")
+    assert f'"{os.uname().nodename}"' not in text
     assert "/home" not in text and "/root" not in text and "/tmp" not in text
+
+
+@pytest.mark.parametrize(
+    "runs", [[{"quick": False}] * 4, [{"quick": False}] * 5 + [{"quick": True}]]
+)
+def test_a_page_is_made_of_five_full_runs_at_least(runs: list[dict[str, Any]]) -> None:
+    with pytest.raises(Failed, match="5 full runs"):
+        publish(runs)
+
+
+def test_every_run_is_kept_as_it_was(tmp_path: Path) -> None:
+    runs = [
+        {"quick": False, "bake": {"s": n}, "stacks": [{"us": 1.5, "to": None}]} for n in range(3)
+    ]
+    (tmp_path / "kept.json").write_text(as_text(runs), encoding="utf-8")
+    assert read(tmp_path / "kept.json") == runs
+
+
+def test_a_table_shows_the_median_of_the_runs() -> None:
+    runs = [{"part": [{"what": "a", "us": us, "pair": [us, 1.0]}]} for us in (3.0, 1.0, 2.0)]
+    assert together(runs, "part") == [{"what": "a", "us": 2.0, "pair": [2.0, 1.0]}]
+
+
+def test_runs_that_measured_different_things_are_not_mixed() -> None:
+    runs = [{"part": [{"what": what, "us": 1.0}]} for what in ("a", "b")]
+    with pytest.raises(Failed, match="different versions"):
+        together(runs, "part")
+
+
+@pytest.mark.parametrize(
+    ("measured", "bound", "is_met"),
+    [
+        ((1.4, 1.5, 9.0), "<= 1.50", True),
+        ((1.4, 1.51, 1.6), "<= 1.50", False),
+        ((0.1, 0.9, 0.95), ">= 0.90", True),
+        ((0.3,), "-", None),
+    ],
+)
+def test_a_goal_is_met_when_the_median_of_the_runs_is(
+    measured: tuple[float, ...], bound: str, is_met: bool | None
+) -> None:
+    assert Reached("a ratio", measured, bound).is_met is is_met
+
+
+@pytest.mark.parametrize(
+    ("idle", "steal", "too_noisy"),
+    [
+        (100, 0, []),
+        (90, 0, ["others"]),
+        (100, 2, ["steal"]),
+    ],
+)
+def test_a_run_on_a_machine_that_others_use_is_named_so(
+    idle: int, steal: int, too_noisy: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [noise.Ticks(n * 100, n * idle, 0, n * steal) for n in range(6)]
+    monkeypatch.setattr(noise, "ticks", lambda: seen.pop(0))
+    monkeypatch.setattr(noise, "loop_ms", lambda: 20.0)
+    monkeypatch.setattr(noise, "WATCHED_SECONDS", 0)
+    watch = noise.Noise(start=noise.ticks())
+    watch.pause()
+    watch.pause()
+    assert watch.found()["too_noisy"] == too_noisy
+
+
+def test_servers_that_stand_ready_together_are_told_apart() -> None:
+    for entries in (one_process(), on_redis("redis://127.0.0.1:1")):
+        assert len({entry.label for entry in entries}) == len(entries)
