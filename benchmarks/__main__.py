@@ -2,7 +2,8 @@
 
 Runs of all parts are kept in build/bench.json. `--runs 5 --publish` makes the page of five of them:
 benchmarks/results.json with every run, docs/performance.md and docs/benchmark.svg. `--results FILE`
-takes the runs of a file first; with `--runs N` it adds N to them.
+takes the runs of a file first; with `--runs N` it adds N to them. `--beside FILE` publishes runs
+that another machine kept, in columns of their own.
 
 `--against PATH` measures this checkout against another one instead, block by block.
 """
@@ -90,6 +91,7 @@ def options_of(arguments: list[str] | None = None) -> Any:
     parser.add_argument("--runs", type=int, metavar="N", help="full runs one after the other")
     parser.add_argument("--results", type=Path, metavar="FILE", help="runs that were kept")
     parser.add_argument("--publish", action="store_true", help="renew what is committed")
+    parser.add_argument("--beside", type=Path, metavar="FILE", help="runs of another machine")
     parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout, in turns")
     options = parser.parse_args(arguments)
     known = list(against.NAMES if options.against else TITLES)
@@ -111,7 +113,7 @@ def main() -> None:
     if runs:
         print(f"\nRuns\n{table(rows_of_runs(runs))}\n\nGoals\n{table(rows_of_goals(runs))}")
     if options.publish:
-        publish(runs)
+        publish(runs, read(options.beside) if options.beside else ())
 
 
 if __name__ == "__main__":

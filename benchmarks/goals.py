@@ -113,6 +113,6 @@ def reached(runs: list[Results]) -> list[Reached]:
     """:param runs: all of them, none left out."""
     of_runs = [list(goals(run)) for run in runs]
     return [
-        Reached(same[0].what, tuple(goal.measured for goal in same), same[0].bound)
+        Reached(same[0].what, tuple(float(goal.measured) for goal in same), same[0].bound)
         for same in zip(*of_runs, strict=True)
     ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.entries import CONNECTIONS, PEER_SERVERS
-from benchmarks.goals import reached
+from benchmarks.goals import Reached, reached
 from benchmarks.noise import LIMITS
 from benchmarks.runs import Run, together
 
@@ -22,6 +22,7 @@ TITLES = {
     "start": "Start and memory of one process",
     "bake": "cookiecutter --no-input",
 }
+MET = {True: "yes", False: "NO", None: "-"}
 NUMBER = re.compile(r"[\d.,]+|-")
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = dict[str, Any]
@@ -70,14 +71,24 @@ def rows_of(found: Sequence[Row], columns: Sequence[str] = ()) -> Rows:
     return [[*columns], *([shown(row.get(column)) for column in columns] for row in found)]
 
 
-def rows_of_goals(runs: Sequence[Run]) -> Rows:
-    body = []
+def rows_of_goals(runs: Sequence[Run], elsewhere: Sequence[Run] = ()) -> Rows:
+    """:param elsewhere: runs of another machine, of which the medians are shown beside."""
+    other = {goal.what: goal for goal in reached([*elsewhere])}
+    head = ["ratio", "median", "runs", "goal", "met"]
+    if elsewhere:
+        head += [f"on {elsewhere[0]['machine']['processor']}, {len(elsewhere)} runs", "met there"]
+    rows = [head]
     for goal in reached([*runs]):
-        least, most = min(goal.measured), max(goal.measured)
-        met = {True: "yes", False: "NO", None: "-"}[goal.is_met]
-        spread = f"{shown(float(least))} to {shown(float(most))}"
-        body.append([goal.what, shown(float(goal.median)), spread, goal.bound, met])
-    return [["ratio", "median", "runs", "goal", "met"], *body]
+        row = [goal.what, shown(goal.median), spread(goal), goal.bound, MET[goal.is_met]]
+        if elsewhere:
+            there = other.get(goal.what)
+            row += [shown(there.median), MET[there.is_met]] if there else ["-", "-"]
+        rows.append(row)
+    return rows
+
+
+def spread(goal: Reached) -> str:
+    return f"{shown(min(goal.measured))} to {shown(max(goal.measured))}"
 
 
 def rows_of_runs(runs: Sequence[Run]) -> Rows:
@@ -93,10 +104,10 @@ def rows_of_runs(runs: Sequence[Run]) -> Rows:
     return [["run", "processor", "minutes", *LIMITS, "quiet"], *body]
 
 
-def rows_for(name: str, runs: Sequence[Run]) -> Rows:
+def rows_for(name: str, runs: Sequence[Run], elsewhere: Sequence[Run]) -> Rows:
     """:param name: of a table: of a part, of a view, "goals" or "runs"."""
     if name == "goals":
-        return rows_of_goals(runs)
+        return rows_of_goals(runs, elsewhere)
     if name == "runs":
         return rows_of_runs(runs)
     if name not in VIEWS:
@@ -140,10 +151,10 @@ def rendered(name: str, part: Any) -> str:
     return f"\n{TITLES[name]}\n{table(rows_of(part if isinstance(part, list) else [part]))}"
 
 
-def with_figures(page: str, runs: Sequence[Run]) -> str:
+def with_figures(page: str, runs: Sequence[Run], elsewhere: Sequence[Run] = ()) -> str:
     """The page, with what stands between `<!-- figures: NAME -->` and `<!-- end -->` renewed."""
 
     def renewed(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{markdown(rows_for(match[2], runs))}\n{match[3]}"
+        return f"{match[1]}\n{markdown(rows_for(match[2], runs, elsewhere))}\n{match[3]}"
 
     return MARKED.sub(renewed, page)

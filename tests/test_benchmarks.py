@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
-from benchmarks import against, chart, noise
+from benchmarks import against, chart, goals, noise
+from benchmarks.__main__ import options_of
 from benchmarks.checks import NotDone, check, check_wsgi, wsgi_sender
 from benchmarks.contenders import ALL, ORIGIN, Settings, build
 from benchmarks.entries import Entry, on_redis, one_process
-from benchmarks.goals import Reached
-from benchmarks.in_process import Failed, Seat, in_turns, workers
+from benchmarks.in_process import BUILD, Failed, Seat, in_turns, workers
 from benchmarks.load import load
 from benchmarks.over_http import serving
-from benchmarks.publish import CHART, PAGE, RESULTS, publish
-from benchmarks.report import with_figures
+from benchmarks.publish import CHART, PAGE, RESULTS, committed_elsewhere, publish
+from benchmarks.report import rows_of_goals, with_figures
 from benchmarks.runs import as_text, read, together
-from benchmarks.wsgi_client import KINDS, LIMITED, Answer
+from benchmarks.store import Store
+from benchmarks.wsgi_client import KINDS, LIMITED, THE_ONE, Answer
 from tests.parts import require
-from tests.servers import SERVICE, TEMPLATE
+from tests.servers import SERVICE, TEMPLATE, redis
 
 REQUIREMENT = re.compile(r'"([A-Za-z][\w.\[\],-]*>=[^";]*)')
 OURS = ["four", "eight", "generated", "decorated", *(f"only {part}" for part in ALL)]
@@ -128,7 +130,7 @@ def test_the_chart_and_the_page_show_the_committed_runs() -> None:
     runs = read(RESULTS)
     page = PAGE.read_text(encoding="utf-8")
     assert CHART.read_text(encoding="ascii") == chart.draw(runs)
-    assert with_figures(page, runs) == page
+    assert with_figures(page, runs, committed_elsewhere()) == page
     assert not any(run["quick"] for run in runs)
 
 
@@ -177,7 +179,36 @@ def test_runs_that_measured_different_things_are_not_mixed() -> None:
 def test_a_goal_is_met_when_the_median_of_the_runs_is(
     measured: tuple[float, ...], bound: str, is_met: bool | None
 ) -> None:
-    assert Reached("a ratio", measured, bound).is_met is is_met
+    assert goals.Reached("a ratio", measured, bound).is_met is is_met
+
+
+def test_figures_of_another_machine_stand_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(goals, "goals", lambda run: [goals.Goal("a ratio", run["x"], "<= 1.00")])
+    here, there = {"x": 0.5}, {"x": 2, "machine": {"processor": "Another"}}
+    head, row = rows_of_goals([here], [there])
+    assert head[-2:] == ["on Another, 1 runs", "met there"]
+    assert row == ["a ratio", "0.50", "0.50 to 0.50", "<= 1.00", "yes", "2.00", "NO"]
+
+
+def test_kept_runs_are_shown_without_measuring_again() -> None:
+    assert options_of([]).runs == 1
+    assert options_of(["--results", "kept.json"]).runs == 0
+    assert options_of(["--results", "kept.json", "--runs", "2"]).runs == 2
+
+
+def test_a_part_that_does_not_exist_is_refused() -> None:
+    assert options_of(["--against", "..", "--only", "http"]).only == ["http"]
+    with pytest.raises(SystemExit):
+        options_of(["--only", "http"])
+
+
+def test_what_a_request_asks_of_redis_is_heard() -> None:
+    require("redis-server")
+    BUILD.mkdir(exist_ok=True)
+    with redis() as server, Redis(port=server.port, decode_responses=True) as client:
+        words = Store(server.port, client, Path(sys.executable)).question("7 per minute")
+    assert words[0].upper() in ("EVALSHA", "FCALL")
+    assert any(THE_ONE in word for word in words[3:]), "the client's key"
 
 
 @pytest.mark.parametrize(
