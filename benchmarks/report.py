@@ -74,7 +74,7 @@ def rows_of(found: Sequence[Row], columns: Sequence[str] = ()) -> Rows:
 def rows_of_goals(runs: Sequence[Run], elsewhere: Sequence[Run] = ()) -> Rows:
     """:param elsewhere: runs of another machine, of which the medians are shown beside."""
     other = {goal.what: goal for goal in reached([*elsewhere])}
-    head = ["ratio", "median", "runs", "goal", "met"]
+    head = ["ratio", "median", "range", "goal", "met"]
     if elsewhere:
         head += [f"on {elsewhere[0]['machine']['processor']}, {len(elsewhere)} runs", "met there"]
     rows = [head]
