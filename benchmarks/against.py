@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.against_http import measure_http
-from benchmarks.contenders import ALL
 from benchmarks.in_process import SERVICE, Failed, Samples, Seat, in_turns, workers
+from benchmarks.ours import ALL
 from benchmarks.wsgi_client import KINDS, LIMITED
 from tests.servers import redis
 

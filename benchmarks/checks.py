@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.contenders import CONTENDERS, LIMITS, ORIGIN
+from benchmarks.contenders import CONTENDERS
+from benchmarks.duties import LIMITS, ORIGIN
 from benchmarks.wsgi_client import SCENARIOS, THE_ONE, Answer, call, environ_of
 
 SECURITY_HEADERS = (

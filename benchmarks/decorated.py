@@ -9,9 +9,17 @@ from typing import Any
 
 from flask import Flask, request
 
-from benchmarks.contenders import ping
+from benchmarks.duties import Settings, ping
+from benchmarks.ours import ALWAYS_ON, service
 
 LIMIT = "500 per hour"
+
+
+def decorated(settings: Settings) -> Flask:
+    """The always-on four, and a route for each kind of limit."""
+    app = service(*ALWAYS_ON, whole=True)(settings)
+    add_limited_routes(app)
+    return app
 
 
 def add_limited_routes(app: Flask) -> None:

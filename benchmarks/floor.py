@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from flask import Flask
 
-from benchmarks.contenders import ORIGIN, SECURITY_HEADERS, Settings, new_app
+from benchmarks.duties import ORIGIN, SECURITY_HEADERS, Settings, new_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

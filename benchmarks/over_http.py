@@ -11,7 +11,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.checks import Send, check
-from benchmarks.contenders import CONTENDERS, EVERYTHING, LIMITS, ORIGIN
+from benchmarks.contenders import CONTENDERS
+from benchmarks.duties import EVERYTHING, LIMITS, ORIGIN
 from benchmarks.entries import PEER_SERVERS, Entry
 from benchmarks.in_process import python_environment
 from benchmarks.install import NODE

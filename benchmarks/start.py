@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.contenders import SECRET_KEY
+from benchmarks.duties import SECRET_KEY
 from benchmarks.in_process import ROOT, SERVICE, python_environment
 
 CLOCK = "import time; start = time.perf_counter()"
@@ -19,8 +19,9 @@ BUILDS = {
     "Flask": "import flask_cors, flask_limiter; from flask import Flask; app = Flask('bench')",
     "recipe": """
 from pathlib import Path
-from benchmarks.contenders import Settings, build
-app = build("recipe", Settings(Path({log!r}), {storage!r}))
+from benchmarks.duties import Settings
+from benchmarks.recipe import whole_recipe
+app = whole_recipe(Settings(Path({log!r}), {storage!r}))
 """,
     "generated": "from app import create_app; app = create_app('production')",
 }

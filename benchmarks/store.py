@@ -18,7 +18,7 @@ from typing import Any
 
 from redis import Redis
 
-from benchmarks.contenders import LIMITS
+from benchmarks.duties import LIMITS
 from benchmarks.in_process import BUILD, Seat, workers
 from benchmarks.install import bench_python
 from benchmarks.report import rows_of, table

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import ALWAYS_ON
 from benchmarks.entries import CONNECTIONS, Entry, on_redis, one_process
 from benchmarks.in_process import Samples, Seat, in_turns, workers
+from benchmarks.ours import ALWAYS_ON
 from benchmarks.over_http import loaded_in_turns, rows
 from benchmarks.scaling import measure_curves
 from benchmarks.start import measure_bake, measure_start

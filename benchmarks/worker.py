@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checks import NotDone, check_wsgi
-from benchmarks.contenders import Settings, build
+from benchmarks.contenders import build
+from benchmarks.duties import Settings
 from benchmarks.wsgi_client import SCENARIOS, Client, call, environ_of
 
 ASKED = 50  # requests

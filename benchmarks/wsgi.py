@@ -6,7 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from benchmarks.contenders import Settings, build
+from benchmarks.contenders import build
+from benchmarks.duties import Settings
 
 _settings = json.loads(os.environ["BENCH_SETTINGS"])
 _settings["log"] = Path(_settings["log"])

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.contenders import API_KEY, ORIGIN
+from benchmarks.duties import API_KEY, ORIGIN
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -14,10 +14,12 @@ from redis import Redis
 from benchmarks import against, chart, goals, noise
 from benchmarks.__main__ import options_of
 from benchmarks.checks import NotDone, check, check_wsgi, wsgi_sender
-from benchmarks.contenders import ALL, ORIGIN, Settings, build
+from benchmarks.contenders import build
+from benchmarks.duties import ORIGIN, Settings
 from benchmarks.entries import Entry, on_redis, one_process
 from benchmarks.in_process import BUILD, Failed, Seat, in_turns, workers
 from benchmarks.load import load
+from benchmarks.ours import ALL
 from benchmarks.over_http import serving
 from benchmarks.publish import CHART, PAGE, RESULTS, committed_elsewhere, publish
 from benchmarks.report import rows_of_goals, with_figures

@@ -17,7 +17,7 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter
 from starlette.datastructures import Headers, MutableHeaders
 
-from benchmarks.contenders import SECURITY_HEADERS
+from benchmarks.duties import SECURITY_HEADERS
 
 settings: dict[str, Any] = json.loads(os.environ["BENCH_SETTINGS"])
 logger = logging.getLogger("requests")

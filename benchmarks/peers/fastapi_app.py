@@ -10,7 +10,7 @@ from slowapi import Limiter
 from slowapi.middleware import SlowAPIASGIMiddleware
 from slowapi.util import get_remote_address
 
-from benchmarks.contenders import ORIGIN
+from benchmarks.duties import ORIGIN
 from benchmarks.peers.asgi import LogAndSecure, settings
 
 app = FastAPI()

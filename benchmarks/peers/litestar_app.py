@@ -8,7 +8,7 @@ from litestar import Litestar, get
 from litestar.config.cors import CORSConfig
 from litestar.middleware.rate_limit import RateLimitConfig
 
-from benchmarks.contenders import ORIGIN
+from benchmarks.duties import ORIGIN
 from benchmarks.peers.asgi import LogAndSecure, settings
 
 
