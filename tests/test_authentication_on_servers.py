@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import itertools
 import json
+import secrets
 import socket
 import subprocess
 import sys
@@ -130,6 +131,35 @@ def test_right_keys_from_one_address_use_up_nothing_over_all_workers() -> None:
     assert wrong == [401, 401, 429, 429]
 
 
+def test_an_office_gets_to_work_at_nine_with_a_guesser_among_them() -> None:
+    desks = [f"apikey_desk-{number}_{secrets.token_urlsafe(32)}" for number in range(200)]
+    clients = {
+        f"desk-{number}": {"keys": [hashlib.sha256(key.encode()).hexdigest()], "scopes": SCOPES}
+        for number, key in enumerate(desks)
+    }
+    with redis() as store:
+        env = settings(
+            API_KEYS=json.dumps(clients), RATELIMIT_STORAGE_URI=f"redis://127.0.0.1:{store.port}/0"
+        )
+        with gunicorn(SERVICE, "--workers", "4", "--threads", "2", env=env) as server:
+            guessed, stop = Counter[int](), threading.Event()
+
+            def keep_guessing() -> None:
+                while not stop.is_set():
+                    guessed[ask(server, "192.0.2.1", secrets.token_urlsafe(32))] += 1
+
+            guesser = threading.Thread(target=keep_guessing)
+            guesser.start()
+            while not guessed[429]:  # all places are taken
+                time.sleep(0.01)
+            with ThreadPoolExecutor(8) as threads:
+                arrived = Counter(threads.map(lambda key: ask(server, "192.0.2.1", key), desks))
+            stop.set()
+            guesser.join()
+    assert arrived == {200: 200}
+    assert guessed[401] == FAILURES
+
+
 def test_one_process_counts_in_its_own_memory() -> None:
     with gunicorn(SERVICE, "--workers", "1", "--threads", "8", env=settings()) as server:
         found = guess(server, "192.0.2.1", guesses=200)
@@ -219,6 +249,40 @@ def test_signed_tokens_are_configured_by_the_environment_alone(tmp_path: Path) -
             token = jwt.encode({**claims, **change}, private, "ES256")
             assert bearer_status(server, token) == status
         assert bearer_status(server, jwt.encode(claims, None, "none")) == 401
+
+
+def test_a_thousand_expired_tokens_from_one_address_keep_no_valid_one_out(tmp_path: Path) -> None:
+    jwt = pytest.importorskip("jwt", reason='pip install "PyJWT[crypto]>=2.12,<3"')
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    private, foreign = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    public = jwt.algorithms.ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [public]}), encoding="utf-8")
+
+    def token(key: object, **claims: object) -> str:
+        fixed = {"iss": "https://login.example.com", "aud": "orders", "sub": "ann"}
+        return str(jwt.encode({**fixed, "scope": "orders:read", **claims}, key, "ES256"))
+
+    now = int(time.time())
+    with redis() as store:
+        env = {
+            "FLASK_JWT_JWKS": str(tmp_path / "jwks.json"),
+            "FLASK_JWT_ISSUER": "https://login.example.com",
+            "FLASK_JWT_AUDIENCE": "orders",
+            "FLASK_RATELIMIT_DEFAULT": "100000 per minute",
+            "FLASK_RATELIMIT_STORAGE_URI": f"redis://127.0.0.1:{store.port}/0",
+        }
+        with gunicorn(SERVICE, "--workers", "2", "--threads", "4", env=env) as server:
+            expired, forged = token(private, exp=now - 300), token(foreign, exp=now + 300)
+            with ThreadPoolExecutor(8) as threads:
+                found = Counter(threads.map(lambda _: bearer_status(server, expired), range(1000)))
+            assert found == {401: 1000}
+            assert bearer_status(server, token(private, exp=now + 300)) == 200
+            found = Counter(bearer_status(server, forged) for _ in range(30))
+            assert found == {401: 20, 429: 10}
+            for number in range(8):
+                fresh = token(private, exp=now + 300, sub=f"user-{number}")
+                assert bearer_status(server, fresh) == 200
 
 
 def bearer_status(server: Server, token: str) -> int:

@@ -390,6 +390,22 @@ def test_the_walk_through_all_layers_is_that_of_a_real_run(tmp_path: Path) -> No
     assert transcripts.masked(transcripts.walked(tmp_path)) == transcripts.masked(shown), again
 
 
+KEYS = ("flask api-key mobile --write", "flask api-key list", "flask api-key revoke mobile --write")
+
+
+@runs(SERVICE_README, *KEYS)
+def test_keys_are_written_listed_and_revoked_as_the_services_readme_says(
+    service: Path, place: Place
+) -> None:
+    write, show, revoke = KEYS
+    place.shell(write.replace("mobile", "reports"), service)
+    place.shell(write, service)
+    names = [line.split()[0] for line in place.shell(show, service).splitlines() if line]
+    assert names == ["reports", "mobile"]
+    place.shell(revoke, service)
+    assert place.shell(show, service).startswith("reports ")
+
+
 @runs(SERVICE_README, "pip install -e '.[jwt]'")
 def test_the_extra_for_tokens_is_there(place: Place, tmp_path: Path) -> None:
     pyproject = (SERVICE / "pyproject.toml").read_text(encoding="utf-8")

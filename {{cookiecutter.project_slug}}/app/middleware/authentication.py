@@ -1,16 +1,18 @@
 """Only a caller with a configured API key, or a valid token, reaches a view that is not @public.
 
-Needs:  pip install "flask>=3.1,<4"
-Copy:   engine/ (api_keys, attempts, clients, counters, credentials, settings)
+Needs:  pip install "flask>=3.1,<4" "python-dotenv>=1.1,<2"
+Copy:   engine/ (api_keys, attempts, clients, counters, credentials, identification,
+        key_commands, settings)
 Add:    configure_authentication(app)
 
 Key                  Default          Meaning (unit)
 -------------------  ---------------  ----------------------------------------------------------
 API_KEYS             {}               {"mobile": {"keys": ["<SHA-256 of a key, in hex>", ...],
-                                      "scopes": ["orders:read"]}}; empty: off, every route is
-                                      open. `flask api-key NAME` makes a key and prints the line
-API_KEY_FAILURES     "20 per minute"  wrong credentials per address over all routes, then 429
-                                      (a number per second, minute, hour or day)
+                                      "scopes": ["orders:read"], "limits": "1000 per hour"}};
+                                      empty: off, every route is open. `flask api-key NAME`
+                                      makes a key, and with --write puts it into .env
+API_KEY_FAILURES     "20 per minute"  wrong credentials of one kind per address, over all
+                                      routes; then 429 (a number per second, minute, hour or day)
 
 A caller sends `X-API-Key: <key>` or `Authorization: Bearer <key>`; a key has 32 characters or
 more of A-Z a-z 0-9 - . _ ~ + / =. Unknown paths, other methods and redirects respond 401 as well,
@@ -23,11 +25,17 @@ closed; to open them: public(app.view_functions["static"]).
     @require_scope("orders:read")       # 403 for a caller without it
     def orders(): ...                   # g.client is the caller's name, g.scopes what it may do
 
-Failures are counted in the store of app.extensions["rate_limiting"] where there is one, else in
-this process; while that store is away, each process admits its part, at least one. A credential
-that was right from the same address within the hour passes meanwhile.
+Only what may be right is compared, and at most API_KEY_FAILURES wrong keys per address: over all
+workers in the store of app.extensions["rate_limiting"] where there is one, else in this process.
+When they are used up, there still pass: a key that was right from that address within a day; a
+key of `flask api-key`, which names its caller and so has API_KEY_FAILURES of its own; a signed
+token, whose signature nobody can guess. Any other key waits (429). The same wrong key again, what
+cannot be a key, and a token that has expired or is for others, take nothing away from anybody.
+
 Tokens of an identity provider: configure_authentication(app, verify_token=...), where
-verify_token(text) returns (caller, scopes), or None if the token is not valid.
+verify_token(text) returns (caller, scopes), or None if the token is wrong. It may raise
+NotAuthenticated for one that was not guessed, but has expired for example. If it verifies
+signatures, it says so by an attribute, checks_signatures = True, and is asked without limit.
 
 Standards: RFC 9110 (401, 403), RFC 6750 (Bearer), RFC 6585 (429), OWASP ASVS 5.0 6.3.1, 16.3
 Version: 2.0.0
@@ -37,30 +45,33 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import SecurityError
 
-from .engine.api_keys import Caller, KeyRing, api_key_command, is_scope, read_callers
+from .engine.api_keys import KeyRing, is_scope, read_callers
 from .engine.attempts import Attempts
 from .engine.clients import bucket_of, is_preflight
 from .engine.credentials import (
-    Credential,
+    Caller,
     InsufficientScope,
     NotAuthenticated,
-    TooManyFailures,
-    digest_of,
+    has_credential,
     presented_credential,
+    proof_of,
 )
+from .engine.identification import Identification, TokenVerifier
+from .engine.key_commands import key_commands
 from .engine.settings import Config, is_missing, refuse
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 LIMIT = re.compile(r"([1-9][0-9]{0,5}) ?(?:per|/) ?(second|minute|hour|day)")
 
+FOUND = "authentication.found"  # in the environ: a caller, or what is to be raised
+
 View = TypeVar("View", bound=Callable[..., Any])
-TokenVerifier = Callable[[str], Caller | None]
 
 
 def configure_authentication(app: Flask, verify_token: TokenVerifier | None = None) -> None:
@@ -71,14 +82,19 @@ def configure_authentication(app: Flask, verify_token: TokenVerifier | None = No
     """
     callers = read_callers("API_KEYS", app.config.get("API_KEYS"))
     attempts = Attempts(*_read_limit(app.config, "API_KEY_FAILURES", (20, 60)))
-    app.cli.add_command(api_key_command("API_KEYS", callers))
+    app.cli.add_command(key_commands("API_KEYS", callers))
     if not is_missing(app.config.get("JWT_JWKS")) and verify_token is None:
         problem = "is set, and nothing verifies tokens"
         refuse("JWT_JWKS", app.config["JWT_JWKS"], problem, "verify_token=token_verifier(app)")
-    if callers or verify_token is not None:
-        authentication = Authentication(KeyRing(callers), verify_token, attempts)
-        app.extensions["authentication"] = authentication
-        app.before_request(authentication.check_request)
+    if not callers and verify_token is None:
+        return
+    identification = Identification(KeyRing(callers), verify_token, attempts)
+    authentication = Authentication(app.view_functions, identification)
+    app.extensions["authentication"] = authentication
+
+    @app.before_request
+    def check_request() -> Response | None:
+        return authentication.check(request._get_current_object())  # type: ignore[attr-defined]
 
 
 def _read_limit(config: Config, key: str, default: tuple[int, int]) -> tuple[int, int]:
@@ -158,65 +174,80 @@ def required_scopes(view: Callable[..., Any], method: str) -> frozenset[str] | N
 
 
 class Authentication:
-    """Who may come in to one application."""
+    """Who may come in to one application.
+
+    What counts by caller asks caller_of_request(), before or after this has checked the request.
+    """
 
     def __init__(
-        self, keys: KeyRing, verify_token: TokenVerifier | None, attempts: Attempts
+        self, views: Mapping[str, Callable[..., Any]], identification: Identification
     ) -> None:
-        self.keys = keys
-        self.verify_token = verify_token
-        self.attempts = attempts
+        self.views = views
+        self.identification = identification
+        self.keys = identification.keys
+        self.needed: dict[tuple[Any, str], frozenset[str] | None] = {}  # by view and method
 
-    def check_request(self) -> Response | None:
-        asked = request._get_current_object()  # type: ignore[attr-defined]  # looked up once
+    def check(self, asked: Request) -> Response | None:
         environ = asked.environ
-        if isinstance(asked.routing_exception, SecurityError):
-            return None  # a host that is not trusted: 400, whoever asks
-        view = current_app.view_functions.get(asked.endpoint or "")
-        needed = required_scopes(view, asked.method) if view else frozenset()
+        needed = self.needed_by(asked)
         if needed is None:
             return None
-        if is_preflight(environ) and not {"HTTP_X_API_KEY", "HTTP_AUTHORIZATION"} & environ.keys():
+        if is_preflight(environ) and not has_credential(environ):
             return current_app.response_class()  # Allow, or a 404, would tell what there is
-        credential = presented_credential(environ)
-        client, scopes = self.identify(credential, bucket_of(environ.get("REMOTE_ADDR")))
-        g.client, g.scopes = client, scopes
-        environ["client"] = client
-        if not needed <= scopes:
+        found = environ.get(FOUND)
+        if isinstance(found, Exception):
+            raise found
+        caller = found or self.identify(asked)
+        if not needed <= caller.scopes:
             raise InsufficientScope(needed)
         return None
 
-    def identify(self, credential: Credential, address: str) -> Caller:
-        """Who presents this credential.
-
-        :raises NotAuthenticated: nobody we know.
-        :raises TooManyFailures: its address was wrong too often; nothing was compared.
-        """
-        proof = digest_of(f"{address} {credential.text}").hex()
-        if self.attempts.is_proven(proof) and (caller := self.verify(credential)):
-            self.attempts.prove(proof)
-            return caller
-        wait, hand_back = self.attempts.take(address)
-        if wait and not self.attempts.is_proven_elsewhere(proof):
-            raise TooManyFailures(wait)
-        is_wrong = False
+    def needed_by(self, asked: Request) -> frozenset[str] | None:
+        """The scopes that this request needs; None if everybody may come in."""
+        if isinstance(asked.routing_exception, SecurityError):
+            return None  # a host that is not trusted: 400, whoever asks
+        view, method = self.views.get(asked.endpoint or ""), asked.environ["REQUEST_METHOD"]
+        if view is None:
+            return frozenset()
         try:
-            caller = self.verify(credential)
-            is_wrong = caller is None
-        finally:  # also where it could not be judged, because the identity provider is away
-            if not is_wrong:
-                hand_back()
-        if caller is None:
-            raise NotAuthenticated(
-                "unknown_credential", "The credential is not valid.", error="invalid_token"
-            )
-        self.attempts.prove(proof)
+            return self.needed[view, method]
+        except KeyError:
+            needed = self.needed[view, method] = required_scopes(view, method)
+            return needed
+
+    def identify(self, asked: Request) -> Caller:
+        environ = asked.environ
+        credential = presented_credential(environ)
+        caller = self.identification.caller(credential, bucket_of(environ.get("REMOTE_ADDR")))
+        known = g._get_current_object()
+        known.caller, known.client, known.scopes = caller, caller.name, caller.scopes
+        environ["client"] = caller.name
         return caller
 
-    def verify(self, credential: Credential) -> Caller | None:
-        if not credential.is_possible:
+    def caller_of_request(self) -> Caller | None:
+        """The caller, if one is known. It refuses nobody: check() raises later what was found.
+
+        Where everybody may come in, nothing is compared: a caller is known there if its credential
+        was right before or is signed.
+        """
+        asked = request._get_current_object()  # type: ignore[attr-defined]
+        if FOUND not in asked.environ:
+            asked.environ[FOUND] = self.find(asked)
+        found = asked.environ[FOUND]
+        return found if isinstance(found, Caller) else None
+
+    def find(self, asked: Request) -> Caller | Exception | None:
+        environ = asked.environ
+        if not has_credential(environ):
             return None
-        caller = self.keys.holder_of(credential.text)
-        if caller is None and credential.is_bearer and self.verify_token is not None:
-            return self.verify_token(credential.text)
-        return caller
+        is_open = self.needed_by(asked) is None
+        try:
+            if not is_open:
+                return self.identify(asked)
+            credential = presented_credential(environ)
+            address = bucket_of(environ.get("REMOTE_ADDR"))
+            return self.identification.known(credential, proof_of(credential.text, address))
+        except Exception as error:
+            if is_open:  # then nobody is refused
+                environ.pop("security_event", None)
+            return error

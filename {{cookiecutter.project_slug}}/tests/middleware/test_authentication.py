@@ -19,6 +19,8 @@ from app.middleware.authentication import (  # the one line to change in another
     public,
     require_scope,
 )
+from app.middleware.engine.api_keys import make_key
+from app.middleware.engine.credentials import NotAuthenticated
 
 READER, WRITER, STRANGER = "r" * 32, "w" * 43, "s" * 43
 
@@ -92,6 +94,43 @@ def test_a_key_is_accepted_in_either_header(headers: dict[str, str]) -> None:
     assert response.get_json() == {"client": "reader", "scopes": ["orders:read"]}
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-API-Key": READER, "Authorization": "Basic eDp5"},  # a proxy's, for example
+        {"X-API-Key": READER, "Authorization": 'Digest username="x"'},
+        {"X-API-Key": READER, "Authorization": ""},
+        {"X-API-Key": READER, "Authorization": "Bearer"},
+        {"X-API-Key": READER, "Authorization": "Bearer "},
+        {"X-API-Key": "", "Authorization": f"Bearer {READER}"},
+        {"X-API-Key": READER, "Proxy-Authorization": f"Bearer {STRANGER}"},
+    ],
+)
+def test_a_key_is_accepted_beside_what_is_for_somebody_else(headers: dict[str, str]) -> None:
+    environ = {f"HTTP_{name.upper().replace('-', '_')}": text for name, text in headers.items()}
+    response = service().test_client().get("/whoami", environ_overrides=environ)
+    assert response.get_json()["client"] == "reader"
+
+
+@pytest.mark.parametrize(
+    ("headers", "challenge"),
+    [
+        ({}, 'Bearer realm="api"'),
+        ({"X-API-Key": "", "Authorization": ""}, 'Bearer realm="api"'),
+        ({"Authorization": "Basic eDp5"}, 'Bearer realm="api"'),
+        ({"Authorization": "Bearer"}, 'Bearer realm="api"'),
+        ({"Authorization": "Bearer short"}, 'Bearer realm="api", error="invalid_token"'),
+    ],
+)
+def test_an_error_is_named_only_where_a_credential_of_ours_came(
+    headers: dict[str, str], challenge: str
+) -> None:
+    """RFC 6750 section 3.1."""
+    environ = {f"HTTP_{name.upper().replace('-', '_')}": text for name, text in headers.items()}
+    response = service().test_client().get("/whoami", environ_overrides=environ)
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, challenge)
+
+
 def test_a_client_may_have_several_keys_while_it_changes_them() -> None:
     app = service()
     for key in ("old" + WRITER, WRITER):
@@ -144,7 +183,6 @@ def test_a_wrong_key_is_an_invalid_token() -> None:
         {"Authorization": READER},
         {"Authorization": "Bearer " + "\xfc" * 40},
         {"Authorization": "\xff\xfe"},
-        {"Authorization": f"Basic {READER}", "X-API-Key": READER},
     ],
 )
 def test_what_is_not_exactly_a_key_is_401_and_never_500(headers: dict[str, str]) -> None:
@@ -398,25 +436,73 @@ def test_wrong_keys_are_limited_per_address_over_all_routes_unknown_ones_too() -
     assert get(app, "/open").status_code == 200
 
 
+def guess(app: Flask, number: int, **headers: str) -> list[int]:
+    """The statuses for so many different wrong keys."""
+    return [get(app, X_API_Key=f"{n:040}", **headers).status_code for n in range(number)]
+
+
 def test_one_guesser_does_not_lock_out_a_neighbour_whose_key_was_right() -> None:
     app = service(API_KEY_FAILURES="2 per hour")
     assert get(app, X_API_Key=READER).status_code == 200
-    assert [get(app, X_API_Key=STRANGER).status_code for _ in range(4)] == [401, 401, 429, 429]
+    assert guess(app, 4) == [401, 401, 429, 429]
     assert get(app, X_API_Key=READER).status_code == 200
     assert get(app, X_API_Key=WRITER).status_code == 429  # nothing is compared any more
 
 
-def test_a_right_key_stays_known_while_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_right_key_stays_known_for_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    app = service(API_KEY_FAILURES="1 per day")
-    assert get(app, X_API_Key=READER).status_code == 200
-    assert [get(app, X_API_Key=STRANGER).status_code for _ in range(2)] == [401, 429]
-    for half_hour in range(8):
-        now = half_hour * 1800.0
+    app = service(API_KEY_FAILURES="1 per hour")
+    for hours in range(0, 96, 16):  # from evening to morning, and on
+        now = hours * 3600.0
+        assert get(app, X_API_Key=f"{hours:040}").status_code == 401
+        assert get(app, X_API_Key=READER).status_code == (200 if hours else 429)
+        now += 3600
         assert get(app, X_API_Key=READER).status_code == 200
-    now += 61 * 60
-    assert get(app, X_API_Key=READER).status_code == 429
+    now += 25 * 3600
+    assert [get(app, X_API_Key=k).status_code for k in (STRANGER, READER)] == [401, 429]
+
+
+def test_a_wrong_key_that_comes_again_takes_nothing_away_from_others() -> None:
+    app = service(API_KEY_FAILURES="2 per hour")
+    assert [get(app, X_API_Key=STRANGER).status_code for _ in range(4)] == [401, 401, 429, 429]
+    assert get(app, X_API_Key=WRITER).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["undefined", "k" * 31, "k" * 40 + "!", "k" * 8193])
+def test_what_cannot_be_a_key_takes_nothing_away_from_others(key: str) -> None:
+    app = service(API_KEY_FAILURES="2 per hour")
+    assert [get(app, X_API_Key=key + "!" * n).status_code for n in range(4)] == [401, 401, 429, 429]
+    assert get(app, X_API_Key=WRITER).status_code == 200
+
+
+def office(number: int, **config: Any) -> tuple[Flask, list[str]]:
+    """A service with so many callers, and a key that was made for each of them."""
+    keys = [make_key(f"desk-{n}") for n in range(number)]
+    callers = {f"desk-{n}": {"keys": [hashed(key)]} for n, key in enumerate(keys)}
+    return service(API_KEYS={**callers, **CLIENTS}, **config), keys
+
+
+def test_keys_of_the_command_pass_whoever_guesses_at_their_address() -> None:
+    app, keys = office(200, API_KEY_FAILURES="20 per minute")
+    assert set(guess(app, 1000)[20:]) == {429}
+    assert {get(app, X_API_Key=key).status_code for key in keys} == {200}
+    assert get(app, X_API_Key=WRITER).status_code == 429  # of another form, and new here
+
+
+def test_guesses_in_the_name_of_a_caller_are_limited_and_hit_nobody_else() -> None:
+    app, keys = office(3, API_KEY_FAILURES="2 per hour")
+    as_desk_0 = [get(app, X_API_Key=make_key("desk-0")).status_code for _ in range(4)]
+    assert as_desk_0 == [401, 401, 429, 429]
+    assert [get(app, X_API_Key=key).status_code for key in keys] == [429, 200, 200]
+    assert guess(app, 3) == [401, 401, 429]  # the address has its own guesses still
+    assert get(app, address="192.0.2.2", X_API_Key=keys[0]).status_code == 200
+
+
+def test_a_name_that_nobody_has_opens_no_room_for_guesses() -> None:
+    app, _ = office(1, API_KEY_FAILURES="2 per hour")
+    names = [get(app, X_API_Key=make_key(f"nobody-{n}")).status_code for n in range(4)]
+    assert names == [401, 401, 429, 429]
 
 
 def test_right_keys_use_up_nothing() -> None:
@@ -485,11 +571,18 @@ def workers(number: int, store: Any, **config: Any) -> list[Flask]:
 def test_a_store_that_is_shared_counts_for_all_processes() -> None:
     one, two = workers(2, Store(), API_KEY_FAILURES="3 per minute")
     assert get(one, X_API_Key=READER).status_code == 200
-    assert [get(app, X_API_Key=STRANGER).status_code for app in (one, two, one)] == [401, 401, 401]
+    wrong = [get(app, X_API_Key=f"{n:040}").status_code for n, app in enumerate((one, two, one))]
+    assert wrong == [401, 401, 401]
     response = get(two, X_API_Key=STRANGER)
     assert (response.status_code, response.headers["Retry-After"]) == (429, "8")
     assert get(two, X_API_Key=READER).status_code == 200  # the other process saw it right
     assert get(two, X_API_Key=WRITER).status_code == 429
+
+
+def test_a_wrong_key_that_comes_again_is_limited_over_all_processes() -> None:
+    one, two = workers(2, Store(), API_KEY_FAILURES="3 per minute")
+    tried = [get(app, X_API_Key=STRANGER).status_code for app in (one, one, two, one, two)]
+    assert tried == [401, 401, 401, 429, 429]
 
 
 def many_clients(number: int) -> tuple[list[str], dict[str, Any]]:
@@ -526,21 +619,104 @@ def test_two_applications_do_not_see_each_other() -> None:
     assert get(two, X_API_Key=STRANGER).status_code == 401
 
 
+# -- who asks, for what counts by caller -----------------------------------------------------------
+
+
+def asked_first(**config: Any) -> tuple[Flask, list[Any]]:
+    """A service in which something asks for the caller before authentication does."""
+    app, found = Flask(__name__), []
+    app.config.update({"API_KEYS": CLIENTS, **config})
+
+    @app.before_request
+    def ask() -> None:
+        caller = app.extensions["authentication"].caller_of_request()
+        found.append(caller and caller.name)
+
+    configure_authentication(app)
+    app.get("/whoami")(lambda: {"client": g.client, "scopes": sorted(g.scopes)})
+    app.get("/open", endpoint="open")(public(lambda: str(g.get("client"))))
+    return app, found
+
+
+def test_a_caller_is_known_before_authentication_checks_and_refused_by_it_alone() -> None:
+    app, found = asked_first(API_KEY_FAILURES="2 per hour", TRUSTED_HOSTS=["localhost"])
+    statuses = [
+        get(app, X_API_Key=READER).status_code,
+        get(app).status_code,
+        *guess(app, 3),
+        get(app, X_API_Key=READER, Authorization=f"Bearer {WRITER}").status_code,
+        get(app, Host="evil.example", X_API_Key=READER).status_code,
+        app.test_client().options("/whoami", headers=PREFLIGHT).status_code,
+    ]
+    assert statuses == [200, 401, 401, 401, 429, 400, 400, 200]
+    assert found == ["reader", None, None, None, None, None, "reader", None]
+
+
+def test_a_credential_is_compared_once_however_often_the_caller_is_asked_for() -> None:
+    app, _ = asked_first(API_KEY_FAILURES="2 per hour")
+    assert guess(app, 3) == [401, 401, 429]
+
+
+def test_on_a_public_view_nothing_is_compared_and_nobody_is_refused() -> None:
+    app, found = asked_first(API_KEY_FAILURES="1 per hour")
+    seen = watched(app)
+    for key in (READER, STRANGER, "short", STRANGER):
+        assert get(app, "/open", X_API_Key=key).text == "None"
+    assert found == [None] * 4  # a key that is new here could be a guess
+    assert [environ.get("security_event") for environ in seen] == [None] * 4
+    assert get(app, X_API_Key=READER).status_code == 200
+    assert get(app, "/open", X_API_Key=READER).status_code == 200
+    assert found[-1] == "reader"
+
+
 # -- tokens ----------------------------------------------------------------------------------------
+
+GOOD = "good." + "t" * 40
+
+
+def with_verifier(verify: Any, failures: str = "1 per hour") -> Flask:
+    app = Flask(__name__)
+    app.config["API_KEY_FAILURES"] = failures
+    configure_authentication(app, verify_token=verify)
+    app.get("/whoami")(lambda: {"client": g.client, "scopes": sorted(g.scopes)})
+    return app
 
 
 def test_a_verifier_judges_bearer_tokens_that_are_not_a_key() -> None:
-    app = Flask(__name__)
-    app.config["API_KEY_FAILURES"] = "1 per hour"
-    good = "good." + "t" * 40
-    configure_authentication(
-        app, verify_token=lambda text: ("ann", frozenset({"a", "b"})) if text == good else None
-    )
-    app.get("/whoami")(lambda: {"client": g.client, "scopes": sorted(g.scopes)})
-    response = get(app, Authorization=f"Bearer {good}")
+    app = with_verifier(lambda text: ("ann", frozenset({"a", "b"})) if text == GOOD else None)
+    response = get(app, Authorization=f"Bearer {GOOD}")
     assert response.get_json() == {"client": "ann", "scopes": ["a", "b"]}
-    assert get(app, X_API_Key=good).status_code == 401
-    assert get(app, Authorization=f"Bearer {good}x").status_code == 429
+    assert get(app, X_API_Key=GOOD).status_code == 401
+    assert get(app, Authorization=f"Bearer {GOOD}x").status_code == 429
+
+
+def test_a_verifier_of_any_kind_is_asked_no_oftener_than_configured() -> None:
+    asked: list[str] = []
+    app = with_verifier(asked.append, "5 per hour")
+    tokens = [f"eyJ9.{n:030}.signature" for n in range(100)]
+    statuses = [get(app, Authorization=f"Bearer {token}").status_code for token in tokens]
+    assert (len(asked), statuses.count(401), statuses.count(429)) == (5, 5, 95)
+
+
+def test_a_verifier_may_say_that_a_token_was_not_a_guess() -> None:
+    def verify(text: str) -> Any:
+        if text.startswith("expired"):
+            raise NotAuthenticated("expired_token", "The token has expired.", "invalid_token")
+        return ("ann", frozenset()) if text == GOOD else None
+
+    app = with_verifier(verify)
+    for _ in range(5):
+        response = get(app, Authorization="Bearer expired" + "t" * 40)
+        assert (response.status_code, "has expired" in response.text) == (401, True)
+    assert get(app, Authorization=f"Bearer {GOOD}").status_code == 200
+
+
+def test_a_token_that_was_wrong_may_become_valid() -> None:
+    known: set[str] = set()
+    app = with_verifier(lambda text: ("ann", frozenset()) if text in known else None, "3 per hour")
+    assert get(app, Authorization=f"Bearer {GOOD}").status_code == 401
+    known.add(GOOD)
+    assert get(app, Authorization=f"Bearer {GOOD}").status_code == 200
 
 
 def test_token_keys_without_a_verifier_refuse_to_start() -> None:
@@ -626,7 +802,10 @@ def one_client(**client: object) -> dict[str, object]:
         ({"mobile": [hashed(READER)]}, "'mobile'.*keys"),
         ({"mobile": {}}, "'mobile'.*keys"),
         ({"mobile": {"scopes": []}}, "'mobile'.*keys"),
-        (one_client(key=hashed(READER)), "'mobile'.*nothing else"),
+        (
+            one_client(key=hashed(READER)),
+            "'mobile'.*'key' is not one of keys, scopes, limits, tier",
+        ),
         (one_client(keys=[]), "'mobile'.*list of one or more"),
         (one_client(keys=hashed(READER)), "'mobile'.*list of one or more"),
         (one_client(keys=[READER]), "'mobile'.*32 characters.*flask api-key mobile"),
@@ -642,6 +821,11 @@ def one_client(**client: object) -> dict[str, object]:
         (one_client(scopes=["orders:read orders:write"]), "'mobile'.*list of names"),
         (one_client(scopes=[""]), "'mobile'.*list of names"),
         (one_client(scopes=[None]), "'mobile'.*list of names"),
+        (one_client(limits="many"), "'mobile'.*limits"),
+        (one_client(tier="two words"), "'mobile'.*tier"),
+        (one_client(tier=["gold"]), "'mobile'.*tier"),
+        (one_client(limits=5), "'mobile'.*limits"),
+        (one_client(limits="0 per minute"), "'mobile'.*limits"),
         ({"": {"keys": [hashed(READER)]}}, "name is not"),
         ({"two words": {"keys": [hashed(READER)]}}, "name is not"),
         ({"caf\xe9": {"keys": [hashed(READER)]}}, "name is not"),
@@ -664,41 +848,6 @@ def test_a_limit_that_is_not_one_refuses_to_start(value: object) -> None:
         ValueError, match=r"^API_KEY_FAILURES: .* is not a limit; for example 20 per minute"
     ):
         service(API_KEY_FAILURES=value)
-
-
-# -- flask api-key ---------------------------------------------------------------------------------
-
-
-def test_flask_api_key_prints_a_key_and_the_line_that_admits_it() -> None:
-    run = (
-        service(API_KEYS={})
-        .test_cli_runner()
-        .invoke(args=["api-key", "mobile", "--scope", "orders:read", "--scope", "orders:write"])
-    )
-    key, line = run.stdout.splitlines()
-    name, _, value = line.partition("=")
-    assert (run.exit_code, name, len(key) >= 43) == (0, "FLASK_API_KEYS", True)
-    assert key not in line and key not in run.stderr
-    response = get(service(API_KEYS=value.strip("'")), X_API_Key=key)
-    assert response.get_json() == {"client": "mobile", "scopes": ["orders:read", "orders:write"]}
-
-
-def test_flask_api_key_adds_to_what_is_configured() -> None:
-    run = service().test_cli_runner().invoke(args=["api-key", "reader", "--scope", "more"])
-    key, line = run.stdout.splitlines()
-    app = service(API_KEYS=line.partition("=")[2].strip("'"))
-    for credential in (key, READER):
-        response = get(app, X_API_Key=credential).get_json()
-        assert response == {"client": "reader", "scopes": ["more", "orders:read"]}
-    assert get(app, X_API_Key=WRITER).get_json()["client"] == "writer"
-    assert "reader has 2 keys now" in run.stderr
-
-
-@pytest.mark.parametrize("arguments", [["two words"], ["mobile", "--scope", "a b"], ["it's"]])
-def test_flask_api_key_says_what_is_wrong_with_a_name_or_scope(arguments: list[str]) -> None:
-    run = service().test_cli_runner().invoke(args=["api-key", *arguments])
-    assert (run.exit_code, run.stdout) == (1, "")
-    assert run.stderr.startswith("Error: API_KEYS: caller")
 
 
 def test_an_error_handler_of_the_application_may_render_a_refusal() -> None:

@@ -33,7 +33,9 @@ Headers (cors.py, security.py)
     sessions.py          session cookies that browsers take
 Callers (authentication.py, app/tokens.py)
     credentials.py       a credential as it comes with a request
+    identification.py    who presents it: only what may be right is compared, and only so often
     api_keys.py          callers and the hashes of their keys
+    key_commands.py      `flask api-key`
     attempts.py          how many unknown credentials an address may try
     key_sets.py          the public keys of an identity provider
 Bodies (validation.py)

@@ -1,51 +1,70 @@
-"""Callers and the hashes of their keys: how they are configured, compared and made.
+"""Callers and the hashes of their keys: how they are configured and compared.
 
-{"mobile": {"keys": ["<SHA-256 of a key, in hex>", ...], "scopes": ["orders:read"]}}
+{"mobile": {"keys": ["<SHA-256 of a key, in hex>", ...], "scopes": ["orders:read"],
+            "limits": "1000 per hour"}}
+
+A key made here names its caller, `apikey_mobile_<43 characters>`, so that guesses at the keys of
+one caller say nothing against those of another.
 """
 
 from __future__ import annotations
 
 import hmac
-import json
 import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-import click
-
-from .credentials import digest_of
+from .credentials import Caller, digest_of
 from .settings import from_json, refuse_secret
-
-KEY_PREFIX = "apikey_"  # so that a scanner, or a person, recognises a key that leaked
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SCOPE = re.compile(r"[!#-&(-\[\]-~]+")  # RFC 6749 section 3.3, without the apostrophe
+LIMIT = r" *[1-9][0-9]{0,8} *(/|per) *([1-9][0-9]{0,8} *)?(second|minute|hour|day|month|year)s? *"
+LIMITS = re.compile(LIMIT + "([;,|]" + LIMIT + ")*", re.IGNORECASE)
 HASH = re.compile(r"[0-9a-f]{64}")
+# The prefix is for scanners, and for a person who finds a key in a log.
+OWN_KEY = re.compile("apikey_(" + NAME.pattern + ")_[A-Za-z0-9_-]{43}")
 
 EXAMPLE = '{"mobile": {"keys": ["<SHA-256 in hex>"], "scopes": ["orders:read"]}}'
 
-Caller = tuple[str, frozenset[str]]  # a name and its scopes
-Callers = dict[str, dict[str, list[str]]]  # "keys" and "scopes" by name
+Callers = dict[str, dict[str, Any]]  # "keys", "scopes" and perhaps "limits", by name
+
+
+def make_key(name: str) -> str:
+    """A new key for this caller, of 256 random bits."""
+    return f"apikey_{name}_{secrets.token_urlsafe(32)}"
 
 
 class KeyRing:
     """The hashes of all keys, and whose they are."""
 
     def __init__(self, callers: Callers) -> None:
-        self.entries: list[tuple[bytes, Caller]] = [
-            (bytes.fromhex(digest), (name, frozenset(caller["scopes"])))
-            for name, caller in callers.items()
-            for digest in caller["keys"]
-        ]
+        self.names: set[str] = set()
+        self.limits: dict[str, str] = {}  # a caller's own
+        self.holders: dict[bytes, tuple[bytes, Caller]] = {}
+        for name, caller in callers.items():
+            self.add(name, caller)
+
+    def add(self, name: str, caller: Mapping[str, Any]) -> None:
+        """One more caller, as read_callers() gives it; in tests, at any time."""
+        holder = Caller(name, frozenset(caller["scopes"]), caller.get("limits"), caller.get("tier"))
+        for digest in map(bytes.fromhex, caller["keys"]):
+            self.holders[digest] = digest, holder
+        self.names.add(name)
+        if holder.limits is not None:
+            self.limits[name] = holder.limits
 
     def holder_of(self, key: str) -> Caller | None:
+        """Found by the key's hash, so the time tells nothing of how near a guess came."""
         digest = digest_of(key)
-        found = None
-        for known, caller in self.entries:  # all of them: the time tells nothing
-            if hmac.compare_digest(known, digest):
-                found = caller
-        return found
+        known, holder = self.holders.get(digest, (b"", None))
+        return holder if hmac.compare_digest(known, digest) else None
+
+    def claimed_by(self, key: str) -> str | None:
+        """The caller whom a key names, right or wrong."""
+        match = OWN_KEY.fullmatch(key)
+        return match[1] if match and match[1] in self.names else None
 
 
 def read_callers(key: str, value: object) -> Callers:
@@ -71,14 +90,16 @@ def read_callers(key: str, value: object) -> Callers:
     return callers
 
 
-def _read_caller(key: str, name: object, caller: object) -> dict[str, list[str]]:
+def _read_caller(key: str, name: object, caller: object) -> dict[str, Any]:
     def refuse(problem: str, example: str) -> NoReturn:
         refuse_secret(key, f"caller {name!r}: {problem}", example)
 
     if not isinstance(name, str) or not NAME.fullmatch(name):
         refuse("the name is not 1 to 64 characters of A-Z a-z 0-9 . _ -", "mobile")
-    if not isinstance(caller, Mapping) or set(caller) - {"keys", "scopes"} or "keys" not in caller:
-        refuse('the value is not a mapping with "keys", perhaps "scopes" and nothing else', EXAMPLE)
+    if not isinstance(caller, Mapping) or "keys" not in caller:
+        refuse('the value is not a mapping with "keys"', EXAMPLE)
+    for member in set(caller) - {"keys", "scopes", "limits", "tier"}:
+        refuse(f"{member!r} is not one of keys, scopes, limits, tier", EXAMPLE)
     keys, scopes = caller["keys"], caller.get("scopes", [])
     if not isinstance(keys, list | tuple) or not keys:
         refuse('"keys" is not a list of one or more hashes', '["<SHA-256 in hex>"]')
@@ -87,7 +108,17 @@ def _read_caller(key: str, name: object, caller: object) -> dict[str, list[str]]
     for entry in keys:
         if problem := _problem_of_hash(entry):
             refuse(problem, f"make a new key: flask api-key {name}")
-    return {"keys": [entry.lower() for entry in keys], "scopes": list(scopes)}
+    limits, tier = caller.get("limits"), caller.get("tier")
+    if limits is not None and not (isinstance(limits, str) and LIMITS.fullmatch(limits)):
+        refuse(f'"limits" is not text with limits: {limits!r:.80}', '"1000 per hour;20 per second"')
+    if tier is not None and not is_scope(tier):
+        refuse('"tier" is not a name without blanks or quotes', '"gold"')
+    own = {"limits": limits, "tier": tier}
+    return {
+        "keys": [entry.lower() for entry in keys],
+        "scopes": list(scopes),
+        **{member: value for member, value in own.items() if value is not None},
+    }
 
 
 def is_scope(value: object) -> bool:
@@ -101,34 +132,3 @@ def _problem_of_hash(entry: object) -> str | None:
     if entry.lower() == digest_of("").hex():
         return 'an entry of "keys" is the hash of an empty key'
     return None
-
-
-def api_key_command(key: str, callers: Callers) -> click.Command:
-    """`flask api-key NAME`; :param key: the configuration key that the printed line sets."""
-
-    @click.command("api-key")
-    @click.argument("name")
-    @click.option("--scope", "scopes", multiple=True, help="What it may do; repeat it for more.")
-    def api_key(name: str, scopes: tuple[str, ...]) -> None:
-        """Make a key for a new caller, or one more for a caller that changes its key."""
-        made = KEY_PREFIX + secrets.token_urlsafe(32)
-        caller = callers.get(name, {"keys": [], "scopes": []})
-        keys = [*caller["keys"], digest_of(made).hex()]
-        merged: dict[str, Any] = {
-            "keys": keys,
-            "scopes": list(dict.fromkeys([*caller["scopes"], *scopes])),
-        }
-        try:
-            line = json.dumps(read_callers(key, {**callers, name: merged}))
-        except ValueError as error:
-            raise click.ClickException(str(error)) from None
-        click.echo(f"The key of {name}, shown this once:", err=True)
-        click.echo(made)
-        click.echo("The line for .env, in place of the old one (it holds hashes only):", err=True)
-        click.echo(f"FLASK_{key}='{line}'")
-        if len(keys) > 1:
-            click.echo(
-                f"{name} has {len(keys)} keys now; drop the first when it is unused.", err=True
-            )
-
-    return api_key

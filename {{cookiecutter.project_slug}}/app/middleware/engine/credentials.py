@@ -25,6 +25,16 @@ SHORTEST, LONGEST = 32, 8192  # characters of a credential
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 FORM = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1, b64token
+SIGNED = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)  # a JWS: its header begins with {"
+
+
+class Caller(NamedTuple):
+    """Who presents a credential."""
+
+    name: str
+    scopes: frozenset[str]
+    limits: str | None = None  # its own, in the grammar of rate limits
+    tier: str | None = None  # the name of limits that configuration defines
 
 
 class Credential(NamedTuple):
@@ -36,34 +46,51 @@ class Credential(NamedTuple):
         """Whether any key or token can have this form."""
         return SHORTEST <= len(self.text) <= LONGEST and FORM.fullmatch(self.text) is not None
 
+    @property
+    def is_signed_token(self) -> bool:
+        return self.is_bearer and SIGNED.fullmatch(self.text) is not None
+
+
+def has_credential(environ: Mapping[str, Any]) -> bool:
+    return bool(environ.get("HTTP_X_API_KEY") or environ.get("HTTP_AUTHORIZATION"))
+
 
 def presented_credential(environ: Mapping[str, Any]) -> Credential:
     """The credential in X-API-Key or Authorization.
 
-    Two header lines of one name reach us joined by a comma, which no credential contains.
+    An empty header is none, and so is one of another scheme beside a key: it is for somebody else,
+    a proxy for example. Two header lines of one name reach us joined by a comma, which no
+    credential contains.
 
     :raises NotAuthenticated: if there is none.
-    :raises TwoCredentials: if the two headers do not agree.
+    :raises TwoCredentials: if the two headers do not agree (RFC 6750 section 2).
     """
     key, authorization = environ.get("HTTP_X_API_KEY"), environ.get("HTTP_AUTHORIZATION")
-    if key is None and authorization is None:
-        raise NotAuthenticated("missing_credential", "This needs an API key or a token.")
-    if authorization is None:
-        return Credential(key or "", is_bearer=False)
-    scheme, _, token = authorization.partition(" ")
-    token = token.lstrip(" ")  # RFC 9110 section 11.4: one blank or more
-    if scheme.lower() != "bearer":
+    if key and not authorization:
+        return Credential(key, is_bearer=False)
+    scheme, _, token = (authorization or "").partition(" ")
+    is_bearer = scheme.lower() == "bearer"
+    token = token.lstrip(" ") if is_bearer else ""  # RFC 9110 section 11.4: one blank or more
+    if key and token and key != token:
+        raise TwoCredentials
+    if key or token:
+        return Credential(key or token, is_bearer=bool(token))
+    if scheme and not is_bearer:
         raise NotAuthenticated(
             "unknown_scheme", 'Use "Authorization: Bearer ..." or "X-API-Key: ...".'
         )
-    if key is not None and key != token:
-        raise TwoCredentials
-    return Credential(token, is_bearer=key is None)
+    raise NotAuthenticated("missing_credential", "This needs an API key or a token.")
 
 
 def digest_of(credential: str) -> bytes:
     """The SHA-256 of a credential. Whatever a header contained has one."""
     return hashlib.sha256(credential.encode("latin-1", "replace")).digest()
+
+
+def proof_of(credential: str, address: str) -> bytes:
+    """Stands for a credential at an address, where what was right or wrong is remembered."""
+    text = f"{address} {credential}".encode("latin-1", "replace")
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 class Refusal(HTTPException):

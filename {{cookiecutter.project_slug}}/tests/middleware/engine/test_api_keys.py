@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from app.middleware.engine.api_keys import KeyRing, is_scope, read_callers
+from app.middleware.engine.api_keys import KeyRing, is_scope, make_key, read_callers
+from app.middleware.engine.credentials import Caller
 
 OLD, NEW = "old-" + "k" * 40, "new-" + "k" * 40
 
@@ -16,11 +17,22 @@ def hashed(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def test_every_key_of_a_caller_names_it_and_its_scopes() -> None:
-    callers = {"mobile": {"keys": [hashed(OLD), hashed(NEW).upper()], "scopes": ["orders:read"]}}
-    ring = KeyRing(read_callers("API_KEYS", callers))
-    assert ring.holder_of(OLD) == ring.holder_of(NEW) == ("mobile", frozenset({"orders:read"}))
+def test_every_key_of_a_caller_names_it_its_scopes_and_its_limits() -> None:
+    keys = [hashed(OLD), hashed(NEW).upper()]
+    mobile = {"keys": keys, "scopes": ["orders:read"], "limits": "9 per hour", "tier": "gold"}
+    ring = KeyRing(read_callers("API_KEYS", {"mobile": mobile, "web": {"keys": [hashed("w")]}}))
+    caller = Caller("mobile", frozenset({"orders:read"}), "9 per hour", "gold")
+    assert ring.holder_of(OLD) == ring.holder_of(NEW) == caller
     assert ring.holder_of(NEW + "x") is ring.holder_of("") is ring.holder_of(hashed(NEW)) is None
+    assert ring.limits == {"mobile": "9 per hour"}
+
+
+@pytest.mark.parametrize("name", ["mobile", "a_b", "x" * 64])
+def test_a_key_that_is_made_names_its_caller(name: str) -> None:
+    made = make_key(name)
+    ring = KeyRing(read_callers("API_KEYS", {name: {"keys": [hashed(made)]}}))
+    assert ring.claimed_by(made) == ring.claimed_by(make_key(name)) == name
+    assert ring.claimed_by(made + "x") is ring.claimed_by(make_key("nobody")) is None
 
 
 @pytest.mark.parametrize("quote", ["", "'"])

@@ -9,6 +9,7 @@ from flask import Flask
 
 from app.middleware.engine import attempts
 from app.middleware.engine.attempts import Attempts
+from app.middleware.engine.credentials import Caller
 
 
 def test_places_are_counted_per_address_and_can_be_handed_back() -> None:
@@ -36,20 +37,67 @@ def test_a_place_is_free_again_after_the_window(monkeypatch: pytest.MonkeyPatch)
         assert tries.take("192.0.2.1")[0] == 0.0
 
 
-def test_what_was_right_is_known_for_an_hour_and_not_for_ever(
+def test_what_was_right_is_known_for_a_day_after_its_last_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     tries = Attempts(1, 60)
+    caller = Caller("mobile", frozenset())
     with Flask(__name__).app_context():
-        assert not tries.is_proven("proof")
-        tries.prove("proof")
-        now += attempts.PROVEN_SECONDS - 1
-        assert tries.is_proven("proof")
-        now += 2
-        assert not tries.is_proven("proof")
-        assert not tries.is_proven_elsewhere("proof")
+        assert tries.recall(b"proof") == (False, None)
+        tries.remember_right(b"proof", caller)
+        tries.remember_right(b"token", None)
+        for _ in range(3):
+            now += attempts.DAY - 1
+            assert tries.recall(b"proof") == (True, caller)
+        assert tries.recall(b"token") == (False, None)
+        now += attempts.DAY
+        assert tries.recall(b"proof") == (False, None)
+        assert not tries.was_right_elsewhere(b"proof")
+
+
+def test_a_mark_in_the_store_holds_for_today_and_yesterday(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 20_000 * attempts.DAY - 60.0  # a minute before midnight
+    monkeypatch.setattr(time, "time", lambda: now)
+    marks: set[str] = set()
+
+    class Store:
+        degraded = False
+
+        def acquire(self, scope: str, policy: str, key: str) -> float:
+            marks.add(key)
+            return 0.0
+
+        def peek(self, scope: str, policy: str, key: str) -> float:
+            return 1.0 if key in marks else 0.0
+
+    app, store = Flask(__name__), Store()
+    app.extensions["rate_limiting"] = store
+    with app.app_context():
+        Attempts(1, 60).remember_right(b"proof", None)
+        other = Attempts(1, 60)
+        for later in (0, 60, attempts.DAY - 61):
+            now += later
+            assert other.was_right_elsewhere(b"proof")
+            assert not other.was_right_elsewhere(b"another")
+        store.degraded = True
+        assert not other.was_right_elsewhere(b"proof")
+        store.degraded = False
+        now += 62
+        assert not other.was_right_elsewhere(b"proof")
+
+
+def test_what_was_wrong_is_known_for_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    tries = Attempts(1, 60)
+    tries.remember_wrong(b"proof")
+    assert tries.was_wrong(b"proof") and not tries.was_wrong(b"other")
+    now += 60
+    assert not tries.was_wrong(b"proof")
 
 
 def test_memory_is_bounded_however_many_addresses_come(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,5 +106,6 @@ def test_memory_is_bounded_however_many_addresses_come(monkeypatch: pytest.Monke
     with Flask(__name__).app_context():
         for number in range(1000):
             tries.take(f"192.0.2.{number}")
-            tries.prove(f"proof {number}")
-    assert tries._here.counters == len(tries._proven) == 100
+            tries.remember_right(b"proof %d" % number, None)
+            tries.remember_wrong(b"proof %d" % number)
+    assert tries._here.counters == len(tries._right) == len(tries._wrong) == 100

@@ -28,7 +28,31 @@ def presented(**headers: str) -> Credential:
 def test_a_credential_comes_in_either_header() -> None:
     assert presented(x_api_key=KEY) == (KEY, False)
     assert presented(authorization=f"bearer  {KEY}") == (KEY, True)
-    assert presented(authorization=f"Bearer {KEY}", x_api_key=KEY) == (KEY, False)
+    assert presented(authorization=f"Bearer {KEY}", x_api_key=KEY) == (KEY, True)
+
+
+def test_what_is_for_somebody_else_is_passed_over() -> None:
+    assert presented(authorization="Basic eDp5", x_api_key=KEY) == (KEY, False)
+    assert presented(authorization="", x_api_key=KEY) == (KEY, False)
+    assert presented(authorization=f"Bearer {KEY}", x_api_key="") == (KEY, True)
+    for authorization in ("", "Basic eDp5", "Bearer", "Bearer  "):
+        with pytest.raises(NotAuthenticated):
+            presented(authorization=authorization)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_signed"),
+    [
+        ("eyJhbGciOiJub25lIn0.e30.c2ln", True),
+        ("eyJhbGciOiJub25lIn0.e30.", False),
+        ("eyJhbGciOiJub25lIn0.e30.c2ln.c2ln", False),
+        ("AeyJhbGciOiJub25lIn0.e30.c2ln", False),
+        (KEY, False),
+    ],
+)
+def test_a_signed_token_is_known_by_its_form(text: str, is_signed: bool) -> None:
+    assert Credential(text, is_bearer=True).is_signed_token is is_signed
+    assert not Credential(text, is_bearer=False).is_signed_token
 
 
 def test_no_credential_and_two_are_refused() -> None:
