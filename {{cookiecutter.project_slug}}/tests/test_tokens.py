@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, g
+from flask import Flask, g, request
 from werkzeug.test import TestResponse
 
 from app.middleware.engine import key_sets
@@ -417,13 +417,53 @@ def test_the_verifier_itself_reads_no_token_over_8192_characters(issuer: Issuer)
     assert verify(issuer.token(extra="x" * 9000)) is None
 
 
-def test_wrong_tokens_are_limited_as_wrong_keys_are(issuer: Issuer) -> None:
+def test_forged_tokens_are_limited_as_wrong_keys_are_and_valid_ones_never(issuer: Issuer) -> None:
     app = service(**issuer.config(API_KEY_FAILURES="3 per hour"))
-    good = issuer.token()
-    assert get(app, good).status_code == 200
-    wrong = [get(app, issuer.token(FOREIGN_KEY, sub=f"u{n}")).status_code for n in range(5)]
-    assert wrong == [401, 401, 401, 429, 429]
-    assert get(app, good).status_code == 200
+    forged = [get(app, issuer.token(FOREIGN_KEY, sub=f"u{n}")).status_code for n in range(5)]
+    assert forged == [401, 401, 401, 429, 429]
+    for name in ("ann", "bob"):  # both for the first time from this address
+        assert get(app, issuer.token(sub=name)).get_json()["client"] == name
+
+
+def test_a_thousand_expired_tokens_are_no_guesses(issuer: Issuer) -> None:
+    app = service(**issuer.config(API_KEY_FAILURES="1 per hour"))
+    expired = issuer.token(exp=int(time.time()) - 300)
+    assert {get(app, expired).status_code for _ in range(1000)} == {401}
+    assert get(app, issuer.token()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason", "sentence"),
+    [
+        ({"exp": 1}, "expired_token", "The token has expired."),
+        ({"nbf": 2**40}, "early_token", "The token is not valid yet."),
+        ({"iat": 2**40}, "early_token", "The token is not valid yet."),
+        ({"aud": "billing"}, "foreign_token", "not for this service: aud is another one."),
+        ({"iss": "https://evil.example.com"}, "foreign_token", "not for this service: iss is"),
+    ],
+)
+def test_a_genuine_token_that_is_not_for_here_or_now_is_told_so(
+    issuer: Issuer, claims: dict[str, Any], reason: str, sentence: str
+) -> None:
+    app = service(**issuer.config(API_KEY_FAILURES="1 per hour"))
+    events: list[Any] = []
+    app.teardown_request(lambda _: events.append(request.environ["security_event"]))
+    for _ in range(3):
+        response = get(app, issuer.token(**claims))
+        assert (response.status_code, sentence in response.text) == (401, True)
+        assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
+    assert events[0] == {"event": "authn_failed", "reason": reason}
+
+
+def test_the_log_names_the_setting_that_refuses_a_genuine_token(
+    issuer: Issuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="app.tokens")
+    app = service(**issuer.config(JWT_ISSUER="https://login.example.com/"))
+    assert get(app, issuer.token()).status_code == 401
+    assert caplog.messages == [
+        f"token_refused: iss is '{issuer.name}', JWT_ISSUER says ['https://login.example.com/']"
+    ]
 
 
 # -- the provider's keys ---------------------------------------------------------------------------
@@ -452,7 +492,7 @@ def test_a_withdrawn_key_stops_serving_when_the_keys_are_old(
     assert get(app, issuer.token()).status_code == 200
     issuer.document["keys"].pop(0)
     assert get(app, issuer.token()).status_code == 200
-    verifier = app.extensions["authentication"].verify_token
+    verifier = app.extensions["authentication"].identification.verify_token
     verifier.keys.max_age = -1
     assert get(app, issuer.token()).status_code == 401
 
@@ -467,7 +507,7 @@ def test_the_keys_we_have_serve_while_the_provider_is_ill(
     monkeypatch.setattr(key_sets, "RETRY_SECONDS", 0.0)
     app = service(**issuer.config())
     assert get(app, issuer.token()).status_code == 200
-    app.extensions["authentication"].verify_token.keys.max_age = -1
+    app.extensions["authentication"].identification.verify_token.keys.max_age = -1
     issuer.status, issuer.document = status, document
     assert get(app, issuer.token()).status_code == 200
     assert issuer.asked == ["/jwks.json"] * 2  # a redirect is not followed
@@ -483,7 +523,7 @@ def test_a_provider_that_drips_its_headers_holds_nobody(
     assert [get(app, issuer.token()).status_code for _ in range(3)] == [503] * 3
     assert len(issuer.asked) == 1  # it is not asked again while it still drips
     issuer.drips = False
-    response = app.extensions["authentication"].verify_token.keys._response
+    response = app.extensions["authentication"].identification.verify_token.keys._response
     wait([response], timeout=10)
     assert get(app, issuer.token()).status_code == 200
 
@@ -522,11 +562,22 @@ def test_without_keys_to_verify_with_it_is_off() -> None:
 @pytest.mark.parametrize(
     ("config", "remedy"),
     [
-        ({"JWT_ISSUER": None}, "JWT_ISSUER: None is missing although JWT_AUDIENCE and JWT_JWKS"),
-        ({"JWT_AUDIENCE": ""}, "JWT_AUDIENCE: '' is missing although JWT_ISSUER and JWT_JWKS"),
-        ({"JWT_AUDIENCE": 7}, "JWT_AUDIENCE: 7 is not text; for example https://api.example.com"),
-        ({"JWT_JWKS": None}, "JWT_JWKS: None is missing although JWT_AUDIENCE and JWT_ISSUER"),
-        ({"JWT_JWKS": " "}, "JWT_JWKS: ' ' is missing although JWT_AUDIENCE and JWT_ISSUER"),
+        ({"JWT_ISSUER": None}, "JWT_ISSUER: None is missing although JWT_JWKS is set"),
+        ({"JWT_AUDIENCE": ""}, "JWT_AUDIENCE: '' is missing although JWT_JWKS is set"),
+        (
+            {"JWT_AUDIENCE": 7},
+            "JWT_AUDIENCE: 7 is not a list, .*; for example https://api.example.com",
+        ),
+        ({"JWT_JWKS": None}, "JWT_JWKS: None is missing although JWT_ISSUER is set"),
+        ({"JWT_JWKS": " "}, "JWT_JWKS: ' ' is missing although JWT_ISSUER is set"),
+        ({"JWT_ISSUER": [""]}, r"JWT_ISSUER: \[''\] is empty; for example https://login.example"),
+        ({"JWT_JWKS": ["a.json", "b.json"]}, "JWT_JWKS: .* is not text"),
+        ({"JWT_REQUIRED_CLAIMS": "access"}, "JWT_REQUIRED_CLAIMS: 'access' is not a mapping"),
+        ({"JWT_REQUIRED_CLAIMS": {"a": 1}}, "JWT_REQUIRED_CLAIMS: 1 is not text, or a list of t"),
+        ({"JWT_REQUIRED_CLAIMS": {"a": []}}, r"JWT_REQUIRED_CLAIMS: \[\] is not text, or a list"),
+        ({"JWT_REQUIRED_CLAIMS": {"aud": "b"}}, "JWT_REQUIRED_CLAIMS: 'aud' is not for this key"),
+        ({"JWT_SCOPE_CLAIMS": {"a": 1}}, "JWT_SCOPE_CLAIMS: .* is not a list"),
+        ({"JWT_TIER_CLAIM": ["tier"]}, "JWT_TIER_CLAIM: .* is not text"),
         ({"JWT_JWKS": "http://login.example.com/jwks"}, "JWT_JWKS: .* is not https"),
         ({"JWT_JWKS": "file:///etc/passwd"}, "JWT_JWKS: .* is not https"),
         ({"JWT_JWKS": "https:///jwks"}, "JWT_JWKS: .* is not https"),
@@ -557,7 +608,14 @@ def test_a_wrong_key_refuses_to_start_and_says_what_to_write(
             **config,
         }
     )
-    with pytest.raises(ValueError, match=remedy):
+    with pytest.raises(ValueError, match=f"^{remedy}"):
+        token_verifier(app)
+
+
+def test_a_setting_for_tokens_without_their_keys_is_refused() -> None:
+    app = Flask(__name__)
+    app.config["JWT_LEEWAY"] = 10
+    with pytest.raises(ValueError, match=r"^JWT_JWKS: None is missing although JWT_LEEWAY is set"):
         token_verifier(app)
 
 
