@@ -1,0 +1,52 @@
+"""What the fixtures of tests/conftest.py promise, whatever the service's own routes are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask, g
+from flask.testing import FlaskClient
+
+from app.extensions import limiter, require_scope
+
+PATH = "/api/a-path-of-these-tests"
+
+
+@pytest.fixture(autouse=True)
+def routes(app: Flask) -> None:
+    @app.get(f"{PATH}/limited")
+    @limiter.limit("2 per hour")
+    def limited() -> str:
+        return str(g.get("client"))
+
+    @app.get(f"{PATH}/scoped")
+    @require_scope("tests:read")
+    def scoped() -> str:
+        return str(g.get("client"))
+
+
+def statuses(client: FlaskClient, number: int = 4) -> list[int]:
+    return [client.get(f"{PATH}/limited").status_code for _ in range(number)]
+
+
+def test_nobody_is_limited_unless_a_test_asks_for_it(client: FlaskClient) -> None:
+    assert statuses(client) == [200] * 4
+
+
+def test_limits_are_on_and_can_be_reset_where_a_test_asks_for_them(
+    client: FlaskClient, limits: Any
+) -> None:
+    assert statuses(client) == [200, 200, 429, 429]
+    limits.reset()
+    assert statuses(client, 3) == [200, 200, 429]
+
+
+def test_a_test_can_act_as_several_callers(
+    client: FlaskClient, as_caller: Callable[..., FlaskClient]
+) -> None:
+    reader, other = as_caller("reader", "tests:read"), as_caller("other")
+    assert reader.get(f"{PATH}/scoped").text == "reader"
+    assert other.get(f"{PATH}/scoped").status_code == 403
+    assert client.get(f"{PATH}/scoped").status_code == 401
