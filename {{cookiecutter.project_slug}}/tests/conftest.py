@@ -15,6 +15,7 @@ def test_reports_may_only_look(as_caller):      # authentication is on: others a
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 
 import pytest
@@ -26,10 +27,14 @@ from app.extensions import limiter
 
 
 @pytest.fixture
-def app() -> Flask:
-    """The service with the settings for tests of app/config.py, and limits off."""
+def app(monkeypatch: pytest.MonkeyPatch) -> Flask:
+    """The service with the settings for tests of app/config.py; limits off, any Host."""
+    for variable in os.environ:
+        if variable.startswith("FLASK_"):
+            monkeypatch.delenv(variable)
     app = create_app("testing")
     app.config["RATELIMIT_ENABLED"] = False
+    app.config["TRUSTED_HOSTS"] = None
     return app
 
 

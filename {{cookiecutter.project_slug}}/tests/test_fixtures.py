@@ -9,7 +9,7 @@ import pytest
 from flask import Flask, g
 from flask.testing import FlaskClient
 
-from app.extensions import limiter, require_scope
+from app.extensions import limiter, public, require_scope
 
 PATH = "/api/a-path-of-these-tests"
 
@@ -18,6 +18,7 @@ PATH = "/api/a-path-of-these-tests"
 def routes(app: Flask) -> None:
     @app.get(f"{PATH}/limited")
     @limiter.limit("2 per hour")
+    @public
     def limited() -> str:
         return str(g.get("client"))
 

@@ -31,7 +31,7 @@ from .engine.settings import Config, read_list, refuse
 def configure_user_agent_blocking(app: Flask) -> None:
     """Respond 403 where the User-Agent contains one of BLOCKED_USER_AGENTS.
 
-    :raises ValueError: if an entry is not ASCII text.
+    :raises ValueError: if an entry is not printable ASCII text.
     """
     words = app.config["BLOCKED_USER_AGENTS"] = _read_words(app.config, "BLOCKED_USER_AGENTS")
     if not words:
@@ -53,6 +53,6 @@ def configure_user_agent_blocking(app: Flask) -> None:
 def _read_words(config: Config, key: str) -> list[str]:
     words = read_list(config, key, example="sqlmap, nikto")
     for word in words:
-        if not word.isascii():  # bytes of any encoding: RFC 9110 section 5.5
-            refuse(key, word, "is not ASCII and would block nobody", "sqlmap, nikto")
+        if not (word.isascii() and word.isprintable()):  # RFC 9110 section 5.5
+            refuse(key, word, "is not printable ASCII and would block nobody", "sqlmap, nikto")
     return [word.lower() for word in words]

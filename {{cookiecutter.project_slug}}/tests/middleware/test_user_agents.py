@@ -94,7 +94,9 @@ def test_two_applications_do_not_see_each_others_words() -> None:
     assert (status(two, "one"), status(two, "two")) == (200, 403)
 
 
-@pytest.mark.parametrize("value", [[1], 7, {"bot": 1}, [None], "b\u00f6t", ["ok", "\u0431"]])
+@pytest.mark.parametrize(
+    "value", [[1], 7, {"bot": 1}, [None], "b\u00f6t", ["ok", "\u0431"], "\x00", "a\tb"]
+)
 def test_a_word_that_would_block_nobody_is_refused_at_start(value: object) -> None:
     with pytest.raises(ValueError, match=r"^BLOCKED_USER_AGENTS: .* is not .*; for example "):
         service(BLOCKED_USER_AGENTS=value)
