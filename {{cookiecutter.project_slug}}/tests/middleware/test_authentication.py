@@ -544,6 +544,7 @@ class Store:
     def __init__(self, part: float = 1.0) -> None:
         self.hits: dict[tuple[str, str], int] = {}
         self.part, self.degraded = part, part < 1
+        self.state = "fallback" if self.degraded else "shared"
 
     def peek(self, scope: str, limits: str, key: str) -> float:
         amount, _, seconds, _ = limits.split()

@@ -74,9 +74,9 @@ class Attempts:
             self._right[proof] = time.monotonic(), caller
             self._right.move_to_end(proof)
             _shrink(self._right)
-        shared = current_app.extensions.get("rate_limiting")
-        if shared is not None:
-            shared.acquire("credential_right", MARK_POLICY, _mark(proof, time.time()))
+        store = _store_of_all_workers()
+        if store is not None:
+            store.acquire("credential_right", MARK_POLICY, _mark(proof, time.time()))
 
     def recall(self, proof: bytes) -> tuple[bool, Caller | None]:
         """Whether a credential was right within a day, as far as this process knows."""
@@ -93,12 +93,12 @@ class Attempts:
 
         While the store is away that proves nothing: this process's part of one place may be none.
         """
-        shared = current_app.extensions.get("rate_limiting")
-        if shared is None:
+        store = _store_of_all_workers()
+        if store is None:
             return False
         marks = (_mark(proof, time.time() - age) for age in (0, DAY))
-        is_marked = any(shared.peek("credential_right", MARK_POLICY, mark) for mark in marks)
-        return is_marked and not getattr(shared, "degraded", False)
+        is_marked = any(store.peek("credential_right", MARK_POLICY, mark) for mark in marks)
+        return is_marked and _store_of_all_workers() is not None
 
     def remember_wrong(self, proof: bytes) -> None:
         """Whoever sends it again learns nothing new, so it takes no further place."""
@@ -108,6 +108,12 @@ class Attempts:
 
     def was_wrong(self, proof: bytes) -> bool:
         return time.monotonic() - self._wrong.get(proof, -math.inf) < self.seconds
+
+
+def _store_of_all_workers() -> Any:
+    """None where marks would be for this process only, which knows without them."""
+    store = current_app.extensions.get("rate_limiting")
+    return None if store is None or store.state in ("memory", "fallback") else store
 
 
 def _mark(proof: bytes, at: float) -> str:

@@ -65,7 +65,7 @@ def test_a_mark_in_the_store_holds_for_today_and_yesterday(
     marks: set[str] = set()
 
     class Store:
-        degraded = False
+        state = "shared"
 
         def acquire(self, scope: str, policy: str, key: str) -> float:
             marks.add(key)
@@ -83,11 +83,24 @@ def test_a_mark_in_the_store_holds_for_today_and_yesterday(
             now += later
             assert other.was_right_elsewhere(b"proof")
             assert not other.was_right_elsewhere(b"another")
-        store.degraded = True
-        assert not other.was_right_elsewhere(b"proof")
-        store.degraded = False
+        for store.state in ("fallback", "memory"):
+            assert not other.was_right_elsewhere(b"proof")
+        store.state = "shared"
         now += 62
         assert not other.was_right_elsewhere(b"proof")
+
+
+def test_one_process_leaves_no_marks_among_its_limits() -> None:
+    class Memory:
+        state = "memory"
+
+    app = Flask(__name__)
+    app.extensions["rate_limiting"] = Memory()  # which cannot be asked for anything
+    tries = Attempts(1, 60)
+    with app.app_context():
+        tries.remember_right(b"proof", None)
+        assert tries.recall(b"proof") == (True, None)
+        assert not tries.was_right_elsewhere(b"proof")
 
 
 def test_what_was_wrong_is_known_for_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
