@@ -62,7 +62,7 @@ from .engine.output import Output
 from .engine.pipeline import pipeline_of
 from .engine.records import write_records
 from .engine.rendering import Fields, timestamp
-from .engine.settings import Config, read_boolean, read_choice, refuse
+from .engine.settings import Config, is_missing, read_boolean, read_choice, refuse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -97,14 +97,14 @@ class _RequestLog:
         is_test = bool(config.get("TESTING"))
         at_once = read_boolean(config, "LOG_AT_ONCE", default=is_text or is_test)
 
-        path = config.get("LOG_FILE") or "-"
+        path = "-" if is_missing(config.get("LOG_FILE")) else config["LOG_FILE"]
         lines = _open(config, "LOG_FILE", path)
         self.output = Output(lines, at_once, is_text)
         security_path = config.get("SECURITY_LOG_FILE")
         self.security: Output | None = None
         if security_path == path:  # one line for both
             self.security = self.output
-        elif security_path:
+        elif not is_missing(security_path):
             self.security = Output(_open(config, "SECURITY_LOG_FILE", security_path), at_once)
 
         if not at_once:
@@ -188,8 +188,9 @@ def _open(config: Config, key: str, path: object) -> Lines:
         refuse(key, path, "is not a path", example)
     try:
         return lines_to_file(os.fspath(path))
-    except OSError as error:
-        refuse(key, path, f"is not a file that can be written to ({error.strerror})", example)
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        why = getattr(error, "strerror", error)
+        refuse(key, path, f"is not a file that can be written to ({why})", example)
 
 
 def _security_event(environ: WSGIEnvironment, status: int, config: Config) -> Fields | None:

@@ -49,7 +49,7 @@ from flask import Blueprint, Flask, current_app, request
 from .engine.header_profiles import CSP, REPORT_ONLY, Headers, Profile
 from .engine.paths import Paths, check_path
 from .engine.pipeline import pipeline_of
-from .engine.policies import check_directive, parse_policy
+from .engine.policies import check_directive, read_policy
 from .engine.sessions import check_session_cookie, spare_unused_sessions
 from .engine.settings import Config, read_mapping, refuse
 
@@ -100,8 +100,8 @@ def configure_security_headers(app: Flask) -> None:
     :raises ValueError: if a key cannot be used; the message says what to write.
     """
     check_session_cookie(app.config)
-    page = parse_policy("SECURITY_CSP_PAGE", app.config.get("SECURITY_CSP_PAGE", CSP_PAGE))
-    api = parse_policy("SECURITY_CSP_API", app.config.get("SECURITY_CSP_API", CSP_API))
+    page = read_policy(app.config, "SECURITY_CSP_PAGE", CSP_PAGE)
+    api = read_policy(app.config, "SECURITY_CSP_API", CSP_API)
     changes = read_mapping(app.config, "SECURITY_HEADERS", EXAMPLE)
     profile = Profile(HEADERS, page, api).changed("SECURITY_HEADERS", changes)
     security = SecurityHeaders(profile, read_parts(app.config, profile))

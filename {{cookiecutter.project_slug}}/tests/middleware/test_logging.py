@@ -1552,6 +1552,9 @@ def test_lines_for_people_are_lines_too(log: Path) -> None:
         ("LOG_LEVEL", "LOUD", "WARNING"),
         ("LOG_AT_ONCE", "soon", "true or false"),
         ("LOG_FILE", 3, "is not a path; for example - or"),
+        ("LOG_FILE", False, "is not a path; for example - or"),
+        ("LOG_FILE", "\0", "is not a file that can be written to"),
+        ("SECURITY_LOG_FILE", 0, "is not a path; for example - or"),
         ("LOG_FILE", "/no/such/folder/log", "No such file or directory"),
         ("SECURITY_LOG_FILE", "/no/such/folder/log", "No such file or directory"),
     ],
@@ -1559,7 +1562,7 @@ def test_lines_for_people_are_lines_too(log: Path) -> None:
 def test_a_wrong_key_is_refused_with_its_remedy(key: str, value: object, remedy: str) -> None:
     app = Flask("service")
     app.config[key] = value
-    with pytest.raises(ValueError, match=f"{key}: .*{re.escape(str(value))}.*{remedy}"):
+    with pytest.raises(ValueError, match=f"{key}: .*{re.escape(ascii(value))}.*{remedy}"):
         configure_request_logging(app)
 
 

@@ -301,6 +301,19 @@ def test_the_defaults_are_changed_and_dropped_by_configuration() -> None:
     assert re.fullmatch("default-src 'self'; script-src 'self' 'nonce-.{22}'", policy)
 
 
+def test_none_is_the_default_policy_and_nothing_is_none() -> None:
+    for key in ("SECURITY_CSP_PAGE", "SECURITY_CSP_API"):
+        default, none, nothing = service(), service(**{key: None}), service(**{key: ""})
+        policies = []
+        for app in (default, none, nothing):
+            app.add_url_rule("/page", "page", lambda: "<p>")
+            app.add_url_rule("/json", "json", lambda: {"a": 1})
+            path = "/page" if key.endswith("PAGE") else "/json"
+            policy = app.test_client().get(path).headers.get("Content-Security-Policy", "")
+            policies.append(re.sub("nonce-.{22}", "nonce", policy))
+        assert policies[0] == policies[1] != policies[2] == ""
+
+
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [

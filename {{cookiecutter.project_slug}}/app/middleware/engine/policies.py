@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from .settings import did_you_mean, refuse
+from .settings import Config, did_you_mean, refuse
 
 Policy = Mapping[str, "str | None"]  # directive to its sources; None leaves the directive out
 
@@ -24,6 +24,15 @@ UNQUOTED = re.compile(
     r"(?i)(self|none|nonce|strict-dynamic|report-sample|(wasm-)?unsafe-.*|(nonce|sha(256|384|512))-.*)"
 )
 EXAMPLE = "default-src 'self'"
+
+
+def read_policy(config: Config, key: str, default: str) -> dict[str, str]:
+    """None is the default, and "" no policy.
+
+    :raises ValueError: for what a browser would not understand, or not use.
+    """
+    value = config.get(key)
+    return parse_policy(key, default if value is None else value)
 
 
 def parse_policy(key: str, text: object) -> dict[str, str]:
