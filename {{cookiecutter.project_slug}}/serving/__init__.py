@@ -1,0 +1,1 @@
+"""How gunicorn serves this service: gunicorn.conf.py has the settings, this folder what they do."""

@@ -1,0 +1,109 @@
+"""What gunicorn's master does besides: numbers its workers, drains, and scales without a fault.
+
+gunicorn calls these functions by their names; gunicorn.conf.py imports them. Signals to the master:
+
+TERM        drains for DRAIN_TIMEOUT seconds (/ready is 503, everything is served), then stops;
+            a second one ends the draining
+HUP         new workers with new code and settings, then the old ones stop: nothing is lost
+TTIN, TTOU  one worker more or less. On a shared store all of them are replaced, as each has to
+            know how many share its limits; on memory:// one more is refused
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from itertools import count
+from typing import Any
+
+from serving import shared
+
+drain_seconds = 0.0
+
+# Each worker is told how many share its limits and which of them it is, so that the parts they
+# admit while the store is away add up to the limit. On several machines set both: all workers
+# together in FLASK_RATELIMIT_WORKERS, and in FLASK_RATELIMIT_WORKER the number of the first here.
+_all = os.environ.get("FLASK_RATELIMIT_WORKERS")
+_first = os.environ.get("FLASK_RATELIMIT_WORKER") or (None if _all else "0")
+
+
+def counts_in_memory() -> bool:
+    """Whether each process has limits of its own."""
+    storage = os.environ.get("FLASK_RATELIMIT_STORAGE_URI") or "memory://"
+    return storage.strip('"').startswith("memory")
+
+
+def on_starting(server: Any) -> None:
+    """With --preload the application exists before anybody could tell it of its workers."""
+    loaded, number = getattr(server.app, "callable", None), server.cfg.workers
+    limits = getattr(loaded, "extensions", {}).get("rate_limiting")
+    if limits is not None and limits.state == "memory" and number > 1:
+        raise SystemExit(
+            f"RATELIMIT_STORAGE_URI: 'memory://' with {number} workers admits {number} times each "
+            "limit: write redis://host:6379, or serve with one worker"
+        )
+
+
+def when_ready(server: Any) -> None:
+    server.generation = 0
+    stop, grow, shrink = server.handle_term, server.handle_ttin, server.handle_ttou
+
+    def handle_term() -> None:
+        if shared.is_draining() or not drain_seconds:
+            shared.start_draining()
+            stop()
+        shared.start_draining()
+        server.log.info("Draining for %g s: /ready is 503, everything is served", drain_seconds)
+        signal.signal(signal.SIGALRM, lambda *_: server.signal(signal.SIGTERM, None))
+        signal.setitimer(signal.ITIMER_REAL, drain_seconds)
+
+    def handle_ttin() -> None:
+        if counts_in_memory():
+            server.log.warning(
+                "TTIN refused: on memory:// each worker admits the whole of every limit. "
+                "Set FLASK_RATELIMIT_STORAGE_URI, for example redis://localhost:6379, and restart"
+            )
+            return
+        grow()
+        _replace_all(server)
+
+    def handle_ttou() -> None:
+        if server.num_workers > 1:
+            shrink()
+            _replace_all(server)
+
+    server.handle_term, server.handle_ttin, server.handle_ttou = handle_term, handle_ttin, handle_ttou
+
+
+def _replace_all(server: Any) -> None:
+    """New workers that know how many there are, then the old ones stop: as HUP does it."""
+    server.generation += 1
+    for _ in range(server.num_workers):
+        server.spawn_worker()
+    server.manage_workers()
+
+
+def on_reload(server: Any) -> None:
+    server.generation += 1
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    worker.generation = server.generation
+    of_its_generation = [
+        other.place for other in server.WORKERS.values() if other.generation == worker.generation
+    ]
+    worker.place = next(place for place in count() if place not in of_its_generation)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    settings = {"RATELIMIT_WORKERS": _all or str(server.num_workers)}
+    if _first is not None:
+        settings["RATELIMIT_WORKER"] = str(int(_first) + worker.place)
+    os.environ.update({f"FLASK_{key}": value for key, value in settings.items()})
+    loaded: Any = getattr(server.app, "callable", None)
+    if hasattr(loaded, "config"):  # with --preload
+        loaded.config.update(settings)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    shared.takes_no_more(worker.age)

@@ -1,0 +1,330 @@
+"""A gunicorn worker whose threads never wait for a slow client, and that loses no request.
+
+gunicorn's own threaded worker gives a thread to a connection as soon as its first byte is there;
+four clients that send a byte now and then stop it. This one collects each request first, all of
+them in one loop, and hangs up on whoever is slower than the pace. Besides,
+
+- for bodies that are streamed or large half of the threads may wait: the others serve;
+- a worker with more connections than another lets the other accept;
+- one that stops takes what has been connected already, and waits for no client to hang up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import selectors
+import socket
+import struct
+import time
+from collections import deque
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from gunicorn.http.errors import NoMoreData
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+
+from serving import refusals, shared
+from serving.request import Arriving, Pace, PacedUnreader
+
+LINGER = 2.0  # seconds for a client to see the end of a response before the connection is closed
+MOST_HELD = 64 * 1024 * 1024  # bytes of requests that are still incomplete, in one worker
+PAUSE = 0.02  # seconds in which another worker may take a connection
+MOST_WITHOUT_PAUSE = 64  # connections in a row, once the others were seen not to take any
+
+
+class Connection(TConn):
+    """A client, and what has arrived of its next request."""
+
+    arriving: Arriving
+    deadline = 0.0
+    held = 0  # bytes
+    is_watched = is_closing = is_streaming = False
+
+
+class PatientWorker(ThreadWorker):
+    """gunicorn's threads, fed with whole requests.
+
+    pace: how slow a client may be; gunicorn.conf.py sets it.
+    """
+
+    pace = Pace()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        shared.takes_no_more(self.age)  # until it runs
+        self._watched: dict[Connection, None] = {}  # the longest first
+        self._held = 0
+        self._streaming = 0
+        self._to_stream: deque[Connection] = deque()
+        self._pause_ends = self._next_look = 0.0
+        self._free = self._granted = 0
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        if cfg.is_ssl or cfg.protocol != "http" or "h2" in cfg.http_protocols:
+            raise SystemExit(
+                "serving/worker.py speaks HTTP/1.1 without TLS: leave TLS and HTTP/2 to a proxy in "
+                "front, or choose another worker, for example --worker-class gthread"
+            )
+        super().check_config(cfg, log)
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        application = self.wsgi
+
+        def wsgi(environ: dict[str, Any], start_response: Any) -> Any:
+            if shared.is_draining():
+                environ["service.draining"] = True  # /ready says it to load balancers
+            return application(environ, start_response)
+
+        self.wsgi = wsgi
+
+    # -- connections come
+
+    def accept(self, listener: Any) -> None:
+        if self._lets_another_accept():
+            return
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            self._take_from(listener)
+
+    def _take_from(self, listener: Any) -> None:
+        """
+        :raises BlockingIOError: if no client waits.
+        """
+        try:
+            sock, client = listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._hang_up_on_the_longest()
+            raise BlockingIOError("no file descriptor is free") from error
+        conn = Connection(self.cfg, sock, client, listener.getsockname())
+        seconds = struct.pack("ll", int(self.pace.seconds), int(self.pace.seconds % 1 * 1e6))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+        self._count(1)
+        if self.nr_conns >= self.worker_connections:
+            self._hang_up_on_the_longest()
+        self._expect_request(conn, self.pace.seconds)
+        self._receive(conn)
+
+    def _lets_another_accept(self) -> bool:
+        """Whether to leave a client to a worker with fewer connections, for one short pause."""
+        if self.nr_conns <= shared.fewest_connections():
+            self._free = self._granted = 0
+            return False
+        if self._free > 0:
+            self._free -= 1
+            return False
+        now = time.monotonic()
+        if now - self._pause_ends < PAUSE:  # the client is still there: nobody had time for it
+            self._granted = min(2 * self._granted or 1, MOST_WITHOUT_PAUSE)
+            self._free = self._granted - 1
+            return False
+        self._pause_ends = now + PAUSE
+        self.set_accept_enabled(False)
+        return True
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        pauses = time.monotonic() < self._pause_ends
+        super().set_accept_enabled(enabled and self.alive and not pauses)
+        if not self.alive:
+            self._take_the_last()
+
+    def _take_the_last(self) -> None:
+        """Take who has connected already, then listen no more: new workers do, or nobody does."""
+        shared.takes_no_more(self.age)
+        for listener in self.sockets:
+            with contextlib.suppress(OSError, AttributeError):  # it is closed already
+                while True:
+                    self._take_from(listener)
+            listener.close()
+
+    def _count(self, change: int) -> None:
+        self.nr_conns += change
+        if self.alive:
+            shared.has_connections(self.age, self.nr_conns)
+
+    # -- requests arrive
+
+    def _expect_request(self, conn: Connection, patience: float) -> None:
+        conn.arriving = Arriving(self.pace, patience, self.cfg.limit_request_line)
+        conn.deadline = conn.arriving.deadline
+
+    def _receive(self, conn: Connection, _: Any = None) -> None:
+        try:
+            data = conn.sock.recv(65536)
+        except BlockingIOError:
+            self._watch(conn, self._receive)
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._add(conn, data)
+        elif conn.arriving.has_head:
+            self._hand_over(conn)  # the parser and the application say what is missing
+        else:
+            self._hang_up(conn)
+
+    def _add(self, conn: Connection, data: bytes) -> None:
+        arriving = conn.arriving
+        arriving.add(data)
+        conn.deadline = arriving.deadline
+        conn.held += len(data)
+        self._held += len(data)
+        if arriving.is_too_large:
+            self._refuse(conn, 431)
+        elif arriving.is_ready or (arriving.has_head and self._held > MOST_HELD):
+            self._hand_over(conn)
+        else:
+            self._watch(conn, self._receive)
+
+    def _hand_over(self, conn: Connection) -> None:
+        self._release(conn)
+        conn.is_streaming = conn.arriving.has_head and not conn.arriving.is_whole
+        if not conn.is_streaming:
+            self.enqueue_req(conn)
+        elif self._streaming < max(1, self.cfg.threads // 2):
+            self._streaming += 1
+            self.enqueue_req(conn)
+        else:
+            self._to_stream.append(conn)
+
+    def _refuse(self, conn: Connection, status: int) -> None:
+        self._release(conn)
+        future = self.tpool.submit(self._send_refusal, conn, status)
+        future.add_done_callback(
+            lambda done: self.method_queue.defer(self.finish_request, conn, done)
+        )
+
+    # -- a thread works
+
+    def handle(self, conn: Connection) -> bool:
+        conn.sock.setblocking(True)
+        conn.init()
+        conn.parser.unreader = PacedUnreader(conn.sock, self.pace, conn.arriving.received)
+        try:
+            request = next(conn.parser)
+        except (NoMoreData, StopIteration, ConnectionError):
+            return False  # the client has gone
+        except Exception as error:
+            return self._send_refusal(conn, refusals.status_of(error))
+        try:
+            return bool(self._keepalive_after(conn, self.handle_request(request, conn)))
+        except BlockingIOError:
+            self.log.warning("A client took none of its response for %g s", self.pace.seconds)
+        except (OSError, StopIteration) as error:
+            self.log.debug("A client has gone, or is too slow: %s", error)
+        except Exception as error:
+            self.log.exception("Error handling request")
+            self._send_refusal(conn, refusals.status_of(error))
+        return False
+
+    def _send_refusal(self, conn: Connection, status: int) -> bool:
+        received = bytes(conn.arriving.received)
+        environ = refusals.environ_of(received, conn.client, self.cfg, status)
+        with contextlib.suppress(OSError):
+            conn.sock.setblocking(True)
+            refusals.send(conn.sock, environ, self.app.callable, self.cfg)
+        return False
+
+    # -- and is done
+
+    def finish_request(self, conn: Connection, done: Future[bool]) -> None:
+        if conn.is_streaming:
+            conn.is_streaming = False
+            self._streaming -= 1
+            if self._to_stream:
+                self._hand_over(self._to_stream.popleft())
+        if done.cancelled() or done.exception() or not done.result():
+            self._close(conn)
+            return
+        conn.sock.setblocking(False)
+        patience = self.cfg.keepalive
+        self._expect_request(conn, patience if self.alive else min(patience, STOP_KEEPALIVE_LINGER))
+        sent_ahead = conn.parser.unreader.take_buffered()
+        if sent_ahead:
+            self._add(conn, sent_ahead)
+        else:
+            self._watch(conn, self._receive)
+
+    def _close(self, conn: Connection) -> None:
+        """Say that no more comes, and read until the client has seen it (RFC 9112, 9.6)."""
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._hang_up(conn)
+            return
+        conn.is_closing = True
+        conn.deadline = time.monotonic() + LINGER
+        self._watch(conn, self._read_away)
+
+    def _read_away(self, conn: Connection, _: Any) -> None:
+        try:
+            data = conn.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up(conn)
+
+    # -- the table of connections that no thread has
+
+    def _watch(self, conn: Connection, callback: Any) -> None:
+        if not conn.is_watched:
+            conn.is_watched = True
+            self._watched[conn] = None
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
+
+    def _release(self, conn: Connection) -> None:
+        self._held -= conn.held
+        conn.held = 0
+        if conn.is_watched:
+            conn.is_watched = False
+            del self._watched[conn]
+            self.poller.unregister(conn.sock)
+
+    def _hang_up(self, conn: Connection) -> None:
+        self._release(conn)
+        conn.close()
+        self._count(-1)
+
+    def _hang_up_on_the_longest(self) -> None:
+        longest = next(iter(self._watched), None)
+        if longest is not None:
+            self._hang_up(longest)
+
+    def murder_pending(self) -> None:
+        """gunicorn asks after each round: hang up on those whose time is over."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + 0.25
+        for conn in [conn for conn in self._watched if conn.deadline <= now]:
+            if conn.is_closing or not conn.arriving.received:
+                self._hang_up(conn)
+            else:
+                self._refuse(conn, 408)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        pause = self._pause_ends - time.monotonic()
+        super().wait_for_and_dispatch_events(min(timeout, pause) if pause > 0 else timeout)
+
+    # -- and the end
+
+    def run(self) -> None:
+        shared.has_connections(self.age, 0)
+        super().run()
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        for conn in self._watched:
+            if not conn.is_closing and not conn.arriving.received:
+                conn.deadline = min(conn.deadline, deadline)
+
+    def handle_abort(self, sig: int, frame: Any) -> None:
+        """A worker that was stuck and is again alive serves what it has, and then ends."""
+        self.cfg.worker_abort(self)
+        self.handle_exit(sig, frame)
