@@ -21,7 +21,7 @@ load_dotenv()
 from serving import master  # noqa: E402
 from serving.master import child_exit, on_reload, on_starting  # noqa: E402, F401
 from serving.master import post_fork, pre_fork, when_ready  # noqa: E402, F401
-from serving.request import Pace  # noqa: E402
+from serving.request import Bounds  # noqa: E402
 from serving.worker import PatientWorker  # noqa: E402
 
 
@@ -57,7 +57,7 @@ graceful_timeout = int(number("GRACEFUL_TIMEOUT", 30, 1, 3600, "whole seconds"))
 # seconds between SIGTERM and the end of service, in which /ready is 503
 master.drain_seconds = number("DRAIN_TIMEOUT", 0, 0, 3600, "seconds")
 # how slow a client may be: seconds for a whole head, then bytes of a body per second
-PatientWorker.pace = Pace(
+PatientWorker.bounds = Bounds(
     number("SOCKET_TIMEOUT", 15, 0.001, 3600, "seconds"),
     number("SOCKET_RATE", 1000, 1, 1e9, "bytes per second"),
 )

@@ -46,7 +46,7 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     server.generation = 0
-    stop, grow, shrink = server.handle_term, server.handle_ttin, server.handle_ttou
+    stop = server.handle_term
 
     def handle_term() -> None:
         if shared.is_draining() or not drain_seconds:
@@ -64,21 +64,20 @@ def when_ready(server: Any) -> None:
                 "Set FLASK_RATELIMIT_STORAGE_URI, for example redis://localhost:6379, and restart"
             )
             return
-        grow()
-        _replace_all(server)
+        _replace_all(server, server.num_workers + 1)
 
     def handle_ttou() -> None:
         if server.num_workers > 1:
-            shrink()
-            _replace_all(server)
+            _replace_all(server, server.num_workers - 1)
 
     server.handle_term, server.handle_ttin, server.handle_ttou = handle_term, handle_ttin, handle_ttou
 
 
-def _replace_all(server: Any) -> None:
+def _replace_all(server: Any, number: int) -> None:
     """New workers that know how many there are, then the old ones stop: as HUP does it."""
     server.generation += 1
-    for _ in range(server.num_workers):
+    server.num_workers = number
+    for _ in range(number):
         server.spawn_worker()
     server.manage_workers()
 

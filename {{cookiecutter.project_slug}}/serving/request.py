@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from gunicorn.http.unreader import SocketUnreader
 
 MOST_HEAD = 64 * 1024  # bytes of a head; more is 431
-MOST_BODY = 1024 * 1024  # bytes of a body that are waited for before a thread is given to it
 
 _END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -18,50 +17,53 @@ _STREAMED = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How slow a client may be.
+class Bounds:
+    """How slow a client may be, and how much is waited for.
 
     :param seconds: for a whole head, and for a body before its rate counts.
     :param rate: bytes of a body per second, at the least.
+    :param line: bytes of a request line, at the most.
+    :param body: bytes of a body that are waited for before a thread works on it.
     """
 
     seconds: float = 15.0
     rate: float = 1000.0
+    line: int = 4094
+    body: int = 1024 * 1024
 
 
 class Arriving:
     """The bytes of one request, collected until a thread can work on it without waiting.
 
     :param patience: seconds to wait for the first byte.
-    :param longest_line: bytes that a request line may have.
     """
 
-    def __init__(self, pace: Pace, patience: float, longest_line: int) -> None:
+    def __init__(self, bounds: Bounds, patience: float) -> None:
         self.received = bytearray()
         self.deadline = time.monotonic() + patience
         self.is_streamed = False  # a thread has to wait for its body
-        self._pace, self._longest_line = pace, longest_line
+        self._bounds = bounds
         self._head = self._body = 0  # bytes; 0 while the head has no end
 
     def add(self, data: bytes) -> None:
         now = time.monotonic()
         if not self.received:
-            self.deadline = now + self._pace.seconds
+            self.deadline = now + self._bounds.seconds
         searched = max(0, len(self.received) - len(_END) + 1)
         self.received += data
         if self._head:
-            self.deadline += len(data) / self._pace.rate
+            self.deadline += len(data) / self._bounds.rate
             return
         end = self.received.find(_END, searched)
         if end >= 0:
-            self.deadline = now + self._pace.seconds
+            self.deadline = now + self._bounds.seconds
             self._read_head(end + len(_END))
 
     def _read_head(self, size: int) -> None:
         head = bytes(self.received[:size])
         lengths = _LENGTH.findall(head)
         self._head, self._body = size, int(lengths[0]) if lengths else 0
-        self.is_streamed = self._body > MOST_BODY or bool(_STREAMED.search(head))
+        self.is_streamed = self._body > self._bounds.body or bool(_STREAMED.search(head))
 
     @property
     def is_too_large(self) -> bool:
@@ -83,17 +85,17 @@ class Arriving:
             return self.is_streamed or self.is_whole
         has_line = self.received.find(b"\r\n", 2) > 0  # an empty line may be first: RFC 9112, 2.2
         return (
-            not has_line and len(self.received) - 2 > self._longest_line
+            not has_line and len(self.received) - 2 > self._bounds.line
         ) or self.received.count(b"\n") != self.received.count(b"\r\n")
 
 
 class PacedUnreader(SocketUnreader):
     """What gunicorn's parser reads from: what has arrived, then the rest at the pace or faster."""
 
-    def __init__(self, sock: socket.socket, pace: Pace, received: bytes | bytearray) -> None:
+    def __init__(self, sock: socket.socket, bounds: Bounds, received: bytes | bytearray) -> None:
         super().__init__(sock)
         self.buf.write(received)
-        self._rate, self._deadline = pace.rate, time.monotonic() + pace.seconds
+        self._rate, self._deadline = bounds.rate, time.monotonic() + bounds.seconds
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """

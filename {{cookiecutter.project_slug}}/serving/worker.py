@@ -19,6 +19,7 @@ import struct
 import time
 from collections import deque
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,12 +27,11 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from serving import refusals, shared
-from serving.request import Arriving, Pace, PacedUnreader
+from serving.request import MOST_HEAD, Arriving, Bounds, PacedUnreader
+from serving.turns import Turns
 
 LINGER = 2.0  # seconds for a client to see the end of a response before the connection is closed
 MOST_HELD = 64 * 1024 * 1024  # bytes of requests that are still incomplete, in one worker
-PAUSE = 0.02  # seconds in which another worker may take a connection
-MOST_WITHOUT_PAUSE = 64  # connections in a row, once the others were seen not to take any
 
 
 class Connection(TConn):
@@ -46,20 +46,20 @@ class Connection(TConn):
 class PatientWorker(ThreadWorker):
     """gunicorn's threads, fed with whole requests.
 
-    pace: how slow a client may be; gunicorn.conf.py sets it.
+    bounds: how slow a client may be; gunicorn.conf.py sets it.
     """
 
-    pace = Pace()
+    bounds = Bounds()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         shared.takes_no_more(self.age)  # until it runs
         self._watched: dict[Connection, None] = {}  # the longest first
-        self._held = 0
+        self._held = self._open = 0
         self._streaming = 0
         self._to_stream: deque[Connection] = deque()
-        self._pause_ends = self._next_look = 0.0
-        self._free = self._granted = 0
+        self._next_look = 0.0
+        self._turns = Turns()
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -73,6 +73,10 @@ class PatientWorker(ThreadWorker):
     def load_wsgi(self) -> None:
         super().load_wsgi()
         application = self.wsgi
+        largest = getattr(application, "config", {}).get("MAX_CONTENT_LENGTH")
+        line, body = self.cfg.limit_request_line or MOST_HEAD, self.bounds.body
+        body = body if largest is None else min(body, largest)  # more is refused without waiting
+        self.bounds = replace(self.bounds, line=line, body=body)
 
         def wsgi(environ: dict[str, Any], start_response: Any) -> Any:
             if shared.is_draining():
@@ -84,7 +88,8 @@ class PatientWorker(ThreadWorker):
     # -- connections come
 
     def accept(self, listener: Any) -> None:
-        if self._lets_another_accept():
+        if self._turns.lets_another(self._open):
+            self.set_accept_enabled(False)
             return
         with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
             self._take_from(listener)
@@ -101,34 +106,18 @@ class PatientWorker(ThreadWorker):
             self._hang_up_on_the_longest()
             raise BlockingIOError("no file descriptor is free") from error
         conn = Connection(self.cfg, sock, client, listener.getsockname())
-        seconds = struct.pack("ll", int(self.pace.seconds), int(self.pace.seconds % 1 * 1e6))
+        seconds = struct.pack("ll", int(self.bounds.seconds), int(self.bounds.seconds % 1 * 1e6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+        self.nr_conns += 1
         self._count(1)
         if self.nr_conns >= self.worker_connections:
             self._hang_up_on_the_longest()
-        self._expect_request(conn, self.pace.seconds)
+        self._expect_request(conn, self.bounds.seconds)
         self._receive(conn)
 
-    def _lets_another_accept(self) -> bool:
-        """Whether to leave a client to a worker with fewer connections, for one short pause."""
-        if self.nr_conns <= shared.fewest_connections():
-            self._free = self._granted = 0
-            return False
-        if self._free > 0:
-            self._free -= 1
-            return False
-        now = time.monotonic()
-        if now - self._pause_ends < PAUSE:  # the client is still there: nobody had time for it
-            self._granted = min(2 * self._granted or 1, MOST_WITHOUT_PAUSE)
-            self._free = self._granted - 1
-            return False
-        self._pause_ends = now + PAUSE
-        self.set_accept_enabled(False)
-        return True
-
     def set_accept_enabled(self, enabled: bool) -> None:
-        pauses = time.monotonic() < self._pause_ends
-        super().set_accept_enabled(enabled and self.alive and not pauses)
+        enabled = enabled and self.alive and self._turns.may_end_the_pause(self._open)
+        super().set_accept_enabled(enabled)
         if not self.alive:
             self._take_the_last()
 
@@ -142,14 +131,15 @@ class PatientWorker(ThreadWorker):
             listener.close()
 
     def _count(self, change: int) -> None:
-        self.nr_conns += change
+        """Tell the other workers how many connections this one has, but for those that end."""
+        self._open += change
         if self.alive:
-            shared.has_connections(self.age, self.nr_conns)
+            shared.has_connections(self.age, self._open)
 
     # -- requests arrive
 
     def _expect_request(self, conn: Connection, patience: float) -> None:
-        conn.arriving = Arriving(self.pace, patience, self.cfg.limit_request_line)
+        conn.arriving = Arriving(self.bounds, patience)
         conn.deadline = conn.arriving.deadline
 
     def _receive(self, conn: Connection, _: Any = None) -> None:
@@ -203,9 +193,11 @@ class PatientWorker(ThreadWorker):
     def handle(self, conn: Connection) -> bool:
         conn.sock.setblocking(True)
         conn.init()
-        conn.parser.unreader = PacedUnreader(conn.sock, self.pace, conn.arriving.received)
+        conn.parser.unreader = PacedUnreader(conn.sock, self.bounds, conn.arriving.received)
         try:
             request = next(conn.parser)
+            if conn.is_streaming:
+                request.force_close()  # no thread waits for what the application did not read
         except (NoMoreData, StopIteration, ConnectionError):
             return False  # the client has gone
         except Exception as error:
@@ -213,7 +205,7 @@ class PatientWorker(ThreadWorker):
         try:
             return bool(self._keepalive_after(conn, self.handle_request(request, conn)))
         except BlockingIOError:
-            self.log.warning("A client took none of its response for %g s", self.pace.seconds)
+            self.log.warning("A client took none of its response for %g s", self.bounds.seconds)
         except (OSError, StopIteration) as error:
             self.log.debug("A client has gone, or is too slow: %s", error)
         except Exception as error:
@@ -251,13 +243,14 @@ class PatientWorker(ThreadWorker):
 
     def _close(self, conn: Connection) -> None:
         """Say that no more comes, and read until the client has seen it (RFC 9112, 9.6)."""
+        conn.is_closing = True
+        self._count(-1)
         try:
             conn.sock.setblocking(False)
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self._hang_up(conn)
             return
-        conn.is_closing = True
         conn.deadline = time.monotonic() + LINGER
         self._watch(conn, self._read_away)
 
@@ -290,7 +283,9 @@ class PatientWorker(ThreadWorker):
     def _hang_up(self, conn: Connection) -> None:
         self._release(conn)
         conn.close()
-        self._count(-1)
+        self.nr_conns -= 1
+        if not conn.is_closing:
+            self._count(-1)
 
     def _hang_up_on_the_longest(self) -> None:
         longest = next(iter(self._watched), None)
@@ -310,8 +305,11 @@ class PatientWorker(ThreadWorker):
                 self._refuse(conn, 408)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        pause = self._pause_ends - time.monotonic()
-        super().wait_for_and_dispatch_events(min(timeout, pause) if pause > 0 else timeout)
+        if self._turns.is_pausing:
+            super().wait_for_and_dispatch_events(min(timeout, 0.001))
+        else:
+            super().wait_for_and_dispatch_events(timeout)
+            self._turns.round_is_over()
 
     # -- and the end
 

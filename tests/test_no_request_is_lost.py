@@ -1,0 +1,212 @@
+"""Reloads, scaling, ends of workers and of the service, under load: every request is served."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.loads import Load
+from tests.servers import SERVICE, Server, free_port, gunicorn, nginx, redis, until
+from tests.test_deployment import block
+
+QUIET = {"FLASK_RATELIMIT_ENABLED": "false", "FLASK_LOG_FILE": os.devnull}
+STUCK = """
+import ctypes
+import os
+
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/stuck":
+        ctypes.PyDLL(None).usleep(1_700_000)  # with the interpreter's lock: nobody else runs
+    body = str(os.getpid()).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+CELLS = [
+    pytest.param("HUP", 3, True, False, id="reload"),
+    pytest.param("TERM", 3, True, False, id="stop"),
+    pytest.param("TERM", 1, False, False, id="stop, new connections"),
+    pytest.param("max_requests", 3, True, False, id="workers that end after some requests"),
+    pytest.param("TTIN", 3, True, False, id="scale up and down"),
+    pytest.param("HUP", 3, True, True, id="reload behind nginx"),
+]
+ALL = list(
+    itertools.product(
+        ["HUP", "TERM", "max_requests", "TTIN"], [1, 3], [True, False], [False, True]
+    )
+)
+
+
+def happens(what: str, load: Load, service: Server) -> None:
+    signals = {"HUP": ["HUP"] * 4, "TERM": ["TERM"], "TTIN": ["TTIN", "TTIN", "TTOU", "TTOU"]}
+    for number, name in enumerate(signals.get(what, ()), 1):
+        load.half_way(0.5 if what == "TERM" else number / 5)
+        os.kill(service.process.pid, getattr(signal, f"SIG{name}"))
+
+
+@contextlib.contextmanager
+def in_front(service: Server, folder: Path) -> Iterator[Server]:
+    """The nginx of the docs, with enough connections."""
+    port = free_port()
+    config = block("nginx").replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
+    config = config.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    with nginx(config, port, folder) as server:
+        yield server
+
+
+def lost(what: str, workers: int, keep_alive: bool, behind: bool, number: int, at: Path) -> str:
+    """Run a load during which this happens, and say what was lost; empty is nothing."""
+    options = ["--workers", str(workers)]
+    options += ["--max-requests", str(number // 15)] if what == "max_requests" else []
+    with contextlib.ExitStack() as stack:
+        env = dict(QUIET)
+        if what == "TTIN":
+            store = stack.enter_context(redis())
+            env["FLASK_RATELIMIT_STORAGE_URI"] = f"redis://127.0.0.1:{store.port}/0"
+        service = stack.enter_context(gunicorn(SERVICE, *options, env=env))
+        front = stack.enter_context(in_front(service, at)) if behind else service
+        stops = what == "TERM"
+        load = Load(front.port, number, keep_alive=keep_alive, stop_when_refused=stops)
+        with load.running():
+            happens(what, load, service)
+        wrong = {code: n for code, n in load.statuses.items() if code not in (200, 201)}
+        if stops and behind:  # a service that is not there any more is a 502 that is right
+            said = front.output()
+            wrong.pop(502, None)
+            load.lost += [line for line in said.splitlines() if "prematurely" in line]
+        assert stops or load.refused == 0
+        assert sum(load.statuses.values()) + len(load.lost) + load.refused == load.sent
+        assert load.sent == number or stops
+        return f"{wrong} {load.lost[:3]}" if wrong or load.lost else ""
+
+
+@pytest.mark.parametrize(("what", "workers", "keep_alive", "behind"), CELLS)
+def test_no_request_is_lost_when(
+    what: str, workers: int, keep_alive: bool, behind: bool, tmp_path: Path
+) -> None:
+    assert lost(what, workers, keep_alive, behind, 1500, tmp_path) == ""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("what", "workers", "keep_alive", "behind"), ALL)
+def test_none_of_ten_thousand_requests_is_lost_when(
+    what: str, workers: int, keep_alive: bool, behind: bool, tmp_path: Path
+) -> None:
+    assert lost(what, workers, keep_alive, behind, 10_000, tmp_path) == ""
+
+
+@pytest.fixture
+def pids(tmp_path: Path) -> Path:
+    (tmp_path / "pids.py").write_text(STUCK, encoding="ascii")
+    return tmp_path
+
+
+CONFIG = ["--config", str(SERVICE / "gunicorn.conf.py")]
+
+
+def get(connection: http.client.HTTPConnection, path: str = "/") -> bytes:
+    connection.request("GET", path)
+    with connection.getresponse() as response:
+        assert response.status == 200
+        return response.read()
+
+
+def test_a_worker_that_was_stuck_beyond_its_time_out_still_answers_what_it_has(pids: Path) -> None:
+    with (
+        gunicorn(pids, *CONFIG, "--timeout", "1", target="pids:app") as server,
+        ThreadPoolExecutor(4) as pool,
+        contextlib.ExitStack() as stack,
+    ):
+        connections = [
+            stack.enter_context(
+                contextlib.closing(
+                    http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+                )
+            )
+            for _ in range(4)
+        ]
+        before = {get(connection) for connection in connections}
+        answers = [
+            pool.submit(get, connection, path)
+            for connection, path in zip(connections, ["/stuck", "/", "/", "/"], strict=True)
+        ]
+        threading.Event().wait(1.2)
+        os.kill(server.process.pid, signal.SIGWINCH)  # gunicorn looks now, not in up to a second
+        assert {answer.result() for answer in answers} == before
+        assert "WORKER TIMEOUT" in server.output()
+        until(lambda: {ask_anew(server)}.isdisjoint(before))  # it has ended, and another serves
+
+
+def busiest(server: Server, clients: int = 16) -> float:
+    """The share of connections that the busiest worker has, of those that are kept alive."""
+    connections = [
+        http.client.HTTPConnection("127.0.0.1", server.port, timeout=30) for _ in range(clients)
+    ]
+    with ThreadPoolExecutor(clients) as pool:
+        served = Counter(pool.map(get, connections))
+    for connection in connections:
+        connection.close()
+    return max(served.values()) / clients
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_no_worker_takes_all_connections(pids: Path, workers: int) -> None:
+    options = [*CONFIG, "--workers", str(workers)]
+    with gunicorn(pids, *options, target="pids:app") as server:
+        seen: set[bytes] = set()
+        until(lambda: seen.add(ask_anew(server)) or len(seen) == workers)
+        assert max(busiest(server) for _ in range(10)) <= 0.7
+
+
+def ask_anew(server: Server) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    with contextlib.closing(connection):
+        return get(connection)
+
+
+def test_one_worker_more_is_refused_where_each_has_limits_of_its_own() -> None:
+    with gunicorn(env={"FLASK_RATELIMIT_DEFAULT": "5 per minute"}) as server:
+        os.kill(server.process.pid, signal.SIGTTIN)
+        until(lambda: "TTIN refused: on memory://" in server.output())
+        assert server.output().count("Booting worker") == 1
+        statuses = [limited(server) for _ in range(8)]
+        assert statuses == [200] * 5 + [429] * 3
+
+
+def test_workers_that_come_and_go_share_the_limits_anew_while_the_store_is_away() -> None:
+    env = {
+        "FLASK_RATELIMIT_DEFAULT": "12 per minute",
+        "FLASK_RATELIMIT_STORAGE_URI": f"redis://127.0.0.1:{free_port()}/0",
+    }
+    with gunicorn(SERVICE, "--workers", "2", env=env) as server:
+        booted = 2
+        for name, workers in [("TTIN", 3), ("TTOU", 2)]:
+            os.kill(server.process.pid, getattr(signal, f"SIG{name}"))
+            booted += workers
+            until(lambda: server.output().count("Booting worker") == booted)  # noqa: B023
+            until(lambda: server.output().count("Worker exiting") == booted - workers)  # noqa: B023
+            admitted = itertools.accumulate(admitted_of(server, 48) for _ in range(100))
+            until(lambda: next(admitted) >= 12)  # noqa: B023 - once the last has booted
+            assert next(admitted) == 12
+
+
+def admitted_of(server: Server, number: int) -> int:
+    with ThreadPoolExecutor(24) as pool:
+        return Counter(pool.map(limited, [server] * number))[200]
+
+
+def limited(server: Server) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", "/api/ping")
+        return connection.getresponse().status
