@@ -1,10 +1,16 @@
-"""In CI nothing may be skipped: under REQUIRE_ALL_PARTS=1 a skipped test fails the run."""
+"""In CI nothing may be skipped: under REQUIRE_ALL_PARTS=1 a skipped test fails the run.
+
+The container engine is started once for all tests that want one.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+
+from tests.engine import Engine
 
 
 @pytest.hookimpl(trylast=True)
@@ -17,3 +23,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         for report in skipped:
             reporter.write_line(f"REQUIRE_ALL_PARTS=1, but skipped: {report.longrepr}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """Ended, with all that it left on the machine, after the last test."""
+    started = Engine()
+    try:
+        yield started
+    finally:
+        started.stop()

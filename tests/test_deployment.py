@@ -1,4 +1,4 @@
-"""docs/deployment.md is run: its nginx block in front of a real gunicorn."""
+"""What the service brings for its deployment is run: its nginx in front of a real gunicorn."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ PAGE = (TEMPLATE / "docs" / "deployment.md").read_text(encoding="utf-8")
 KEYS = json.dumps({"mobile": {"keys": ["ab" * 32]}})
 
 
-def block(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", PAGE, re.S)
-    assert found, f"no {language} block in docs/deployment.md"
-    return found[1]
+NGINX = (SERVICE / "deploy" / "nginx.conf").read_text(encoding="ascii")
+UNIT = (SERVICE / "deploy" / "systemd.service").read_text(encoding="ascii")
 
 
 def status(url: str, **headers: str) -> int:
@@ -47,7 +45,7 @@ def test_behind_the_nginx_of_the_docs_clients_are_told_apart_and_cannot_forge_an
         "FLASK_LOG_FILE": str(log),
     }
     with gunicorn(env=env) as service:
-        config = block("nginx").replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
+        config = NGINX.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
         config = config.replace("listen 80;", f"listen 127.0.0.1:{port};")
         with nginx(config, port, tmp_path):
             url = f"http://127.0.0.1:{port}/api/ping"
@@ -84,7 +82,7 @@ def test_with_the_certificate_of_the_docs_browsers_are_told_to_insist_on_https(
     https = https.replace("/etc/ssl/flask-service.pem", str(certificate))
     https = https.replace("/etc/ssl/private/flask-service.key", str(key))
     with gunicorn(env={"FLASK_TRUSTED_PROXIES": "1"}) as service:
-        config = block("nginx").replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
+        config = NGINX.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
         with nginx(config.replace("    listen 80;", https), port, tmp_path):
             trusted = ssl.create_default_context(cafile=str(certificate))
             trusted.check_hostname = False
@@ -108,14 +106,14 @@ def test_with_the_certificate_of_the_docs_browsers_are_told_to_insist_on_https(
 
 
 def test_the_systemd_unit_starts_what_the_docs_install() -> None:
-    unit = block("ini")
+    unit = UNIT
     assert "ExecStart=/srv/flask-service/.venv/bin/gunicorn wsgi:app" in unit
     assert "cd /srv/flask-service && sudo python3 -m venv .venv" in PAGE
     assert "EnvironmentFile=/etc/flask-service.env" in unit
 
 
 def test_the_systemd_unit_may_write_the_security_log_that_the_docs_name() -> None:
-    folder = re.search(r"^LogsDirectory=(\S+)$", block("ini"), re.M)
+    folder = re.search(r"^LogsDirectory=(\S+)$", UNIT, re.M)
     assert folder and f"`FLASK_SECURITY_LOG_FILE=/var/log/{folder[1]}/security.log`" in PAGE
 
 

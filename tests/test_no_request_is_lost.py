@@ -17,7 +17,7 @@ import pytest
 
 from tests.loads import Load
 from tests.servers import SERVICE, Server, free_port, gunicorn, nginx, redis, until
-from tests.test_deployment import block
+from tests.test_deployment import NGINX
 
 QUIET = {"FLASK_RATELIMIT_ENABLED": "false", "FLASK_LOG_FILE": os.devnull}
 STUCK = """
@@ -58,7 +58,7 @@ def happens(what: str, load: Load, service: Server) -> None:
 def in_front(service: Server, folder: Path) -> Iterator[Server]:
     """The nginx of the docs, with enough connections."""
     port = free_port()
-    config = block("nginx").replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
+    config = NGINX.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
     config = config.replace("listen 80;", f"listen 127.0.0.1:{port};")
     with nginx(config, port, folder) as server:
         yield server

@@ -11,38 +11,25 @@ import os
 import sys
 from pathlib import Path
 
-from dotenv import load_dotenv
 from gunicorn.http.wsgi import Response
 
 sys.path.insert(0, str(Path(__file__).parent))
-
-load_dotenv()
 
 from serving import master  # noqa: E402
 from serving.master import child_exit, on_reload, on_starting  # noqa: E402, F401
 from serving.master import post_fork, pre_fork, when_ready  # noqa: E402, F401
 from serving.request import Bounds  # noqa: E402
+from serving.settings import load_environment, number, whole  # noqa: E402
 from serving.worker import PatientWorker  # noqa: E402
 
-
-def number(name: str, default: float, least: float, most: float, unit: str) -> float:
-    text = os.environ.get(name) or str(default)
-    try:
-        value = float(text)
-    except ValueError:
-        value = least - 1
-    if not least <= value <= most:
-        raise SystemExit(
-            f"{name}: {text!r} is not a number of {unit} from {least:g} to {most:g}, "
-            f"for example {default:g}"
-        )
-    return value
-
+load_environment()
 
 cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-bind = os.environ.get("BIND") or "127.0.0.1:8000"
-workers = int(number("WEB_CONCURRENCY", 1 if master.counts_in_memory() else 2 * cores + 1, 1, 256, "workers"))
+port = os.environ.get("PORT")  # as platforms give it
+bind = os.environ.get("BIND") or (f"0.0.0.0:{port}" if port else "127.0.0.1:8000")
+usual = 1 if master.counts_in_memory() else 2 * cores + 1
+workers = whole("WEB_CONCURRENCY", usual, 1, 256, "workers")
 worker_class = PatientWorker  # others are stopped by a few clients that send half a request
 threads = 4
 control_socket_disable = True  # nobody uses it, and it would stand in the home directory
@@ -51,9 +38,9 @@ if os.path.isdir("/dev/shm"):  # noqa: S108 - gunicorn's own advice: a heartbeat
     worker_tmp_dir = "/dev/shm"  # noqa: S108
 
 # seconds that an idle connection stays open: longer than a load balancer in front keeps it
-keepalive = int(number("KEEP_ALIVE", 5, 1, 3600, "whole seconds"))
+keepalive = whole("KEEP_ALIVE", 5, 1, 3600, "seconds")
 # seconds in which a stopping worker finishes what it has
-graceful_timeout = int(number("GRACEFUL_TIMEOUT", 30, 1, 3600, "whole seconds"))
+graceful_timeout = whole("GRACEFUL_TIMEOUT", 30, 1, 3600, "seconds")
 # seconds between SIGTERM and the end of service, in which /ready is 503
 master.drain_seconds = number("DRAIN_TIMEOUT", 0, 0, 3600, "seconds")
 # how slow a client may be: seconds for a whole head, then bytes of a body per second

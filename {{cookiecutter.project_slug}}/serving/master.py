@@ -20,12 +20,6 @@ from serving import shared
 
 drain_seconds = 0.0
 
-# Each worker is told how many share its limits and which of them it is, so that the parts they
-# admit while the store is away add up to the limit. On several machines set both: all workers
-# together in FLASK_RATELIMIT_WORKERS, and in FLASK_RATELIMIT_WORKER the number of the first here.
-_all = os.environ.get("FLASK_RATELIMIT_WORKERS")
-_first = os.environ.get("FLASK_RATELIMIT_WORKER") or (None if _all else "0")
-
 
 def counts_in_memory() -> bool:
     """Whether each process has limits of its own."""
@@ -95,9 +89,17 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    settings = {"RATELIMIT_WORKERS": _all or str(server.num_workers)}
-    if _first is not None:
-        settings["RATELIMIT_WORKER"] = str(int(_first) + worker.place)
+    """Tell a worker how many share its limits and which of them it is.
+
+    So the parts that they admit while the store is away add up to the limit. On several machines
+    set both: all workers together in FLASK_RATELIMIT_WORKERS, and in FLASK_RATELIMIT_WORKER the
+    number of the first here.
+    """
+    everywhere = os.environ.get("FLASK_RATELIMIT_WORKERS")
+    first = os.environ.get("FLASK_RATELIMIT_WORKER") or (None if everywhere else "0")
+    settings = {"RATELIMIT_WORKERS": everywhere or str(server.num_workers)}
+    if first is not None:
+        settings["RATELIMIT_WORKER"] = str(int(first) + worker.place)
     os.environ.update({f"FLASK_{key}": value for key, value in settings.items()})
     loaded: Any = getattr(server.app, "callable", None)
     if hasattr(loaded, "config"):  # with --preload
