@@ -1,6 +1,6 @@
 # make run    bakes the default service into build/ and serves it on http://127.0.0.1:5000
 # make test   the template's tests and the service's;  make soak: the same at full size, minutes each
-# make test-real   what needs an engine for containers or many packages
+# make test-real   what needs an engine for containers (ours wants root and Debian), or linters of others
 # make lint   ruff, ruff format and mypy, on both;     make bench: the figures of benchmarks/
 #
 # Python 3.10 or newer and make are all that they need. Paths are relative: names may have blanks.

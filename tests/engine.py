@@ -29,7 +29,9 @@ class Engine:
 
     def __call__(self, *arguments: str, cwd: Path | None = None, timeout: float = 300) -> str:
         done = self.run(*arguments, cwd=cwd, timeout=timeout)
-        assert done.returncode == 0, f"docker {arguments}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        assert done.returncode == 0, (
+            f"docker {arguments}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        )
         return done.stdout.strip()
 
     def run(

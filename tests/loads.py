@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.raw_http import read_answer
@@ -26,7 +26,6 @@ class Load:
 
     :ivar statuses: how often each status came; refused: connections that were never made.
     :ivar lost: what happened instead of a response, each with the bytes that came.
-    :ivar seconds: how long each request took.
     """
 
     port: int
@@ -36,7 +35,6 @@ class Load:
     stop_when_refused: bool = False
     statuses: Counter[int] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
     refused: int = 0
     sent: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -99,15 +97,4 @@ class Load:
             self.lost.append(f"{response.raw[:100]!r} after {time.monotonic() - began:.3f} s")
             return False
         self.statuses[response.status] += 1
-        self.seconds.append(time.monotonic() - began)
         return self.keep_alive and b"\r\nconnection: close" not in response.raw.lower()
-
-
-def percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
-
-
-def shares(pids: Callable[[], Counter[str]]) -> float:
-    """The share of the busiest."""
-    counted = pids()
-    return max(counted.values()) / sum(counted.values())

@@ -14,7 +14,11 @@ import pytest
 from tests.bakes import SLUG, bake, baked, files, python, settings, source_files, template
 from tests.servers import SERVICE, TEMPLATE
 
-RENDERED = {"README.md", "pyproject.toml"}  # the only files with Jinja in them
+RENDERED = {
+    "README.md",
+    "pyproject.toml",
+    ".github/workflows/ci.yml",
+}  # the only files with Jinja in them
 WRITTEN = {"app/config.py", ".env"}  # by the hook
 JINJA = re.compile(r"\{\{|\{%|\{#")
 

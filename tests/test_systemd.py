@@ -1,11 +1,9 @@
-"""deploy/systemd.service and deploy/nginx.conf on a machine with systemd, as the docs install them."""
+"""deploy/systemd.service and deploy/nginx.conf on a machine with systemd."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +14,6 @@ import pytest
 from tests.bakes import baked
 from tests.engine import Engine
 from tests.loads import Load
-from tests.raw_http import read_answer
 from tests.servers import free_port, until
 from tests.test_containers import ORDER, POST
 from tests.test_deployment import status
@@ -24,7 +21,8 @@ from tests.test_deployment import status
 pytestmark = pytest.mark.real
 
 MACHINE = """
-FROM machine
+FROM python:3.13-slim
+RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends nginx-light procps systemd
 WORKDIR /srv/flask-service
 COPY requirements.txt .
 RUN python3 -m venv .venv && .venv/bin/pip install --quiet --require-hashes -r requirements.txt
@@ -62,15 +60,12 @@ class Machine:
 @pytest.fixture(scope="module")
 def machine(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     folder = baked(tmp_path_factory.mktemp("machine") / "out")
-    if engine.run("image", "inspect", "machine").returncode:
-        engine("build", "--tag", "machine", str(Path(__file__).parent / "machine"))
     started = Machine(engine, folder)
     try:
         until(lambda: status(f"http://127.0.0.1:{started.port}/health") == 200)
         yield started
     finally:
         engine("rm", "--force", started.container)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_the_unit_is_hardened_and_the_service_writes_one_json_line_per_request(
@@ -97,13 +92,6 @@ def test_a_reload_of_the_unit_loses_nothing(machine: Machine) -> None:
 
 
 def test_a_stop_waits_for_the_request_in_flight(machine: Machine) -> None:
-    with socket.create_connection(("127.0.0.1", machine.port), timeout=30) as client:
-        client.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(ORDER) + ORDER[:5])
-        time.sleep(0.2)
-        port = machine("sh", "-c", "cat /etc/nginx/conf.d/flask-service.conf")
-        assert "127.0.0.1:8000" in port
-        client.sendall(ORDER[5:])
-        assert read_answer(client).status == 201
     slow = (
         "import socket, threading, time; s = socket.create_connection(('127.0.0.1', 8000)); "
         f"s.sendall({POST!r} + b'Content-Length: {len(ORDER)}\\r\\n\\r\\n'); time.sleep(3); "
@@ -120,6 +108,7 @@ def test_a_stop_waits_for_the_request_in_flight(machine: Machine) -> None:
 
 
 def test_settings_that_cannot_be_read_are_one_line_and_no_restart(machine: Machine) -> None:
+    until(lambda: status(f"http://127.0.0.1:{machine.port}/health") == 200)
     machine("sh", "-c", "umask 077; echo FLASK_LOG_LEVEL=DEBUG > /srv/flask-service/.env")
     before = len(machine.said().splitlines())
     failed = machine.engine.run("exec", machine.container, "systemctl", "restart", "flask-service")
@@ -127,7 +116,7 @@ def test_settings_that_cannot_be_read_are_one_line_and_no_restart(machine: Machi
         assert failed.returncode != 0
         said = machine.said().splitlines()[before:]
         assert [line for line in said if line.startswith(".env: cannot be read by user")]
-        assert not any("Traceback" in line for line in said)
+        assert not any("Traceback" in line for line in said), "\n".join(said)
         shown = machine("systemctl", "show", "flask-service", "--property=NRestarts,ExecMainStatus")
         assert set(shown.split()) == {"NRestarts=0", "ExecMainStatus=78"}
     finally:

@@ -15,12 +15,11 @@ from gunicorn.http.wsgi import Response
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from serving import master  # noqa: E402
-from serving.master import child_exit, on_reload, on_starting  # noqa: E402, F401
-from serving.master import post_fork, pre_fork, when_ready  # noqa: E402, F401
-from serving.request import Bounds  # noqa: E402
-from serving.settings import load_environment, number, whole  # noqa: E402
-from serving.worker import PatientWorker  # noqa: E402
+from serving import master
+from serving.master import child_exit, on_reload, on_starting, post_fork, pre_fork, when_ready  # noqa: F401  # noqa: E402, F401
+from serving.request import Bounds
+from serving.settings import load_environment, number, whole
+from serving.worker import PatientWorker
 
 load_environment()
 

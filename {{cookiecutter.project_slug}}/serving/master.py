@@ -64,7 +64,11 @@ def when_ready(server: Any) -> None:
         if server.num_workers > 1:
             _replace_all(server, server.num_workers - 1)
 
-    server.handle_term, server.handle_ttin, server.handle_ttou = handle_term, handle_ttin, handle_ttou
+    server.handle_term, server.handle_ttin, server.handle_ttou = (
+        handle_term,
+        handle_ttin,
+        handle_ttou,
+    )
 
 
 def _replace_all(server: Any, number: int) -> None:

@@ -84,9 +84,9 @@ class Arriving:
         if self._head:
             return self.is_streamed or self.is_whole
         has_line = self.received.find(b"\r\n", 2) > 0  # an empty line may be first: RFC 9112, 2.2
-        return (
-            not has_line and len(self.received) - 2 > self._bounds.line
-        ) or self.received.count(b"\n") != self.received.count(b"\r\n")
+        return (not has_line and len(self.received) - 2 > self._bounds.line) or self.received.count(
+            b"\n"
+        ) != self.received.count(b"\r\n")
 
 
 class PacedUnreader(SocketUnreader):

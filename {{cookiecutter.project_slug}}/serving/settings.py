@@ -1,4 +1,4 @@
-"""Reads what gunicorn.conf.py is told by the environment; what is wrong ends the start in a line."""
+"""Reads what the environment tells gunicorn.conf.py; what is wrong ends the start in one line."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class PatientWorker(ThreadWorker):
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        application = self.wsgi
+        application: Any = self.wsgi
         largest = getattr(application, "config", {}).get("MAX_CONTENT_LENGTH")
         line, body = self.cfg.limit_request_line or MOST_HEAD, self.bounds.body
         body = body if largest is None else min(body, largest)  # more is refused without waiting
