@@ -72,7 +72,7 @@ class PatientWorker(ThreadWorker):
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        application: Any = self.wsgi
+        application: Any = self.app.callable
         largest = getattr(application, "config", {}).get("MAX_CONTENT_LENGTH")
         line, body = self.cfg.limit_request_line or MOST_HEAD, self.bounds.body
         body = body if largest is None else min(body, largest)  # more is refused without waiting
