@@ -17,8 +17,8 @@ Any key is set in `app/config.py`, or as `FLASK_<KEY>` in the environment or `.e
 refused at start, by a message that names the key, the value and the remedy.
 
 Besides: `APP_CONFIG` (`development`, `testing` or `production`, for `wsgi.py`), `FLASK_SECRET_KEY`
-(at least 32 characters in production), and gunicorn's `BIND`, `WEB_CONCURRENCY` and
-`SOCKET_TIMEOUT` (seconds that a client may be silent in the middle of a request; 15).
+(at least 32 characters in production), and those of gunicorn.conf.py
+([deployment.md](deployment.md)).
 """
 
 

@@ -20,7 +20,7 @@ RENDERED = {
     ".github/workflows/ci.yml",
 }  # the only files with Jinja in them
 WRITTEN = {"app/config.py", ".env"}  # by the hook
-JINJA = re.compile(r"\{\{|\{%|\{#")
+JINJA = re.compile(r"(?<!\$)\{\{|\{%|\{#")  # ${{ is a workflow's own
 
 DEFAULTS: dict[str, object] = {
     "CORS_ORIGINS": ["http://localhost:3000"],

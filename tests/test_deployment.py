@@ -21,6 +21,8 @@ KEYS = json.dumps({"mobile": {"keys": ["ab" * 32]}})
 
 NGINX = (SERVICE / "deploy" / "nginx.conf").read_text(encoding="ascii")
 UNIT = (SERVICE / "deploy" / "systemd.service").read_text(encoding="ascii")
+COMPOSE = (SERVICE / "compose.yaml").read_text(encoding="ascii")
+SETTINGS = (SERVICE / "gunicorn.conf.py").read_text(encoding="ascii")
 
 
 def status(url: str, **headers: str) -> int:
@@ -75,12 +77,14 @@ def test_with_the_certificate_of_the_docs_browsers_are_told_to_insist_on_https(
         capture_output=True,
     )
     found = re.search(
-        r"^    listen 443 ssl;\n    ssl_certificate .*\n    ssl_certificate_key .*$", PAGE, re.M
+        r"^#    (listen 443 ssl;)\n#    (ssl_certificate .*)\n#    (ssl_certificate_key .*)$",
+        NGINX,
+        re.M,
     )
     assert found
-    https = found[0].replace("listen 443", f"listen 127.0.0.1:{port}")
-    https = https.replace("/etc/ssl/flask-service.pem", str(certificate))
-    https = https.replace("/etc/ssl/private/flask-service.key", str(key))
+    https = "\n".join(found.groups()).replace("listen 443", f"listen 127.0.0.1:{port}")
+    https = https.replace("/etc/ssl/service.pem", str(certificate))
+    https = https.replace("/etc/ssl/private/service.key", str(key))
     with gunicorn(env={"FLASK_TRUSTED_PROXIES": "1"}) as service:
         config = NGINX.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
         with nginx(config.replace("    listen 80;", https), port, tmp_path):
@@ -106,19 +110,35 @@ def test_with_the_certificate_of_the_docs_browsers_are_told_to_insist_on_https(
 
 
 def test_the_systemd_unit_starts_what_the_docs_install() -> None:
-    unit = UNIT
-    assert "ExecStart=/srv/flask-service/.venv/bin/gunicorn wsgi:app" in unit
-    assert "cd /srv/flask-service && sudo python3 -m venv .venv" in PAGE
-    assert "EnvironmentFile=/etc/flask-service.env" in unit
+    assert "ExecStart=/srv/%p/.venv/bin/gunicorn wsgi:app" in UNIT
+    assert "EnvironmentFile=/etc/%p.env" in UNIT and "LogsDirectory=%p" in UNIT
+    for line in (
+        "cd /srv/flask-service && sudo python3 -m venv .venv",
+        "sudo install -m 600 /dev/null /etc/flask-service.env",
+        "sudo cp deploy/systemd.service /etc/systemd/system/flask-service.service",
+        "`FLASK_SECURITY_LOG_FILE=/var/log/flask-service/security.log`",
+    ):
+        assert line in PAGE
 
 
-def test_the_systemd_unit_may_write_the_security_log_that_the_docs_name() -> None:
-    folder = re.search(r"^LogsDirectory=(\S+)$", UNIT, re.M)
-    assert folder and f"`FLASK_SECURITY_LOG_FILE=/var/log/{folder[1]}/security.log`" in PAGE
+def test_service_managers_wait_longer_than_the_service_takes_to_stop() -> None:
+    stop = re.search(r"^TimeoutStopSec=(\d+)$", UNIT, re.M)
+    compose = re.search(r"^    stop_grace_period: (\d+)s", COMPOSE, re.M)
+    graceful = re.search(r'whole\("GRACEFUL_TIMEOUT", (\d+),', SETTINGS)
+    assert stop and compose and graceful
+    assert int(stop[1]) > int(graceful[1]) < int(compose[1])
+
+
+def test_the_docs_name_the_defaults_of_gunicorn_conf_py() -> None:
+    defaults = dict(re.findall(r'(?:number|whole)\("(\w+)", (\d+),', SETTINGS))
+    assert len(defaults) == 5
+    for name, value in defaults.items():
+        assert f"| `{name}` | {value} |" in PAGE
+        assert f"#{name}={value}\n" in (SERVICE / ".env.example").read_text(encoding="ascii")
 
 
 def test_a_probe_that_names_a_trusted_host_is_answered_and_one_by_address_gets_400() -> None:
-    (host,) = re.findall(r"httpHeaders: \[\{name: Host, value: (\S+)\}\]", PAGE)
+    (host,) = set(re.findall(r"httpHeaders: \[\{name: Host, value: (\S+)\}\]", PAGE))
     for keys in ({}, {"FLASK_API_KEYS": KEYS}):
         with gunicorn(env={"FLASK_TRUSTED_HOSTS": host, **keys}) as service:
             for path in ("/health", "/ready"):
@@ -127,8 +147,7 @@ def test_a_probe_that_names_a_trusted_host_is_answered_and_one_by_address_gets_4
 
 
 def test_every_scaled_container_gets_a_port_and_what_env_says() -> None:
-    compose = (SERVICE / "compose.yaml").read_text(encoding="ascii")
     scaling = (TEMPLATE / "docs" / "scaling.md").read_text(encoding="utf-8")
-    assert 'ports: ["127.0.0.1:${HOST_PORT-8000}:8000"]' in compose  # "-": empty is a value too
-    assert "env_file: [.env]" in compose
+    assert 'ports: ["127.0.0.1:${HOST_PORT-8000}:8000"]' in COMPOSE  # "-": empty is a value too
+    assert "env_file: [.env]" in COMPOSE
     assert "    WEB_CONCURRENCY=4\n    FLASK_RATELIMIT_WORKERS=12\n    HOST_PORT=\n" in scaling

@@ -14,10 +14,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from tests.bakes import SLUG, clean_environment, python, template
 from tests.parts import require
 from tests.servers import SECRET_KEY, SERVICE, TEMPLATE, free_port, launch, running
+from tests.test_bake import requirements
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="make is not on Windows")
 
@@ -64,8 +66,9 @@ def test_make_run_serves_the_default_service(clone: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("folder", [TEMPLATE, SERVICE])
 def test_a_python_that_is_too_old_is_named(tmp_path: Path, folder: Path) -> None:
-    for name in ("Makefile", "pyproject.toml"):
-        shutil.copy(folder / name, tmp_path)
+    for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt"):
+        if (folder / name).exists():
+            shutil.copy(folder / name, tmp_path)
     old = tmp_path / "python2"
     old.write_text("#!/bin/sh\nexit 1\n", encoding="ascii")
     old.chmod(0o755)
@@ -96,7 +99,7 @@ def container(tmp_path: Path) -> Path:
     folder = tmp_path / "service"
     folder.mkdir()
     for line in re.findall(r"^COPY (.*)$", dockerfile(), re.M):
-        *sources, target = line.split()
+        *sources, target = line.removeprefix("--chmod=755 ").split()
         for source in sources:
             path = SERVICE / source
             if path.is_dir():
@@ -110,24 +113,41 @@ def dockerfile() -> str:
     return (SERVICE / "Dockerfile").read_text(encoding="ascii")
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
-def test_the_container_installs_what_pyproject_names(tmp_path: Path) -> None:
-    command = re.search(r'^RUN python -c "(.*)" > requirements.txt', dockerfile(), re.M)
-    assert command
-    listed = python(container(tmp_path), "-c", command[1])
-    assert listed.returncode == 0, listed.stderr
-    names = {re.split(r"[<>=\[]", line)[0].lower() for line in listed.stdout.splitlines()}
-    assert {"flask", "gunicorn", "orjson", "redis"} <= names and "pytest" not in names
+def test_the_container_installs_what_is_locked_by_hashes() -> None:
+    assert "RUN pip install --no-cache-dir --require-hashes --requirement requirements.txt" in (
+        dockerfile()
+    )
+    locked = (SERVICE / "requirements.txt").read_text(encoding="ascii")
+    names = {re.split("[= ]", line)[0] for line in locked.splitlines() if line[0] not in " #"}
+    assert {"flask", "gunicorn", "orjson", "redis", "rich"} <= names and "pytest" not in names
+    for pinned in re.split(r"\n(?=\S)", locked.strip()):
+        assert "--hash=sha256:" in pinned
 
 
-def test_the_container_serves_and_knows_that_it_is_healthy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_what_is_locked_is_in_the_ranges_of_pyproject(name: str) -> None:
+    lock = (SERVICE / name).read_text(encoding="ascii")
+    asked = requirements(SERVICE / "pyproject.toml")
+    compared = 0
+    for project, version in re.findall(r"^([\w.-]+)==(\S+)", lock, re.M):
+        if project in asked:
+            ranges = re.search(r"(>=[^;]+)", asked[project])
+            assert ranges and SpecifierSet(ranges[1].strip()).contains(version), project
+            compared += 1
+    assert compared >= (12 if "dev" in name else 8)
+
+
+def test_the_container_serves_and_knows_that_it_is_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, port = container(tmp_path), free_port()
     instructions = dict(re.findall(r"^ *(CMD) (\[.*\])$", dockerfile(), re.M))
     probe, *_ = re.findall(r"^    CMD (\[.*\])$", dockerfile(), re.M)
-    check = [part.replace("8000", str(port)) for part in ast.literal_eval(probe)[1:]]
+    check = ast.literal_eval(probe)[1:]
+    monkeypatch.setenv("PORT", str(port))
     assert python(folder, *check).returncode != 0
     serve = [sys.executable, "-m", *json.loads(instructions["CMD"])]
-    env = {"BIND": f"127.0.0.1:{port}", "FLASK_SECRET_KEY": SECRET_KEY}
+    env = {"PORT": str(port), "FLASK_SECRET_KEY": SECRET_KEY}
     env["FLASK_TRUSTED_HOSTS"] = "api.example.com"  # which the probe does not ask for
     with running(launch(serve, port, folder, env)):
         healthy = python(folder, *check)
@@ -141,6 +161,8 @@ def test_compose_starts_a_store_and_no_service_without_a_secret() -> None:
     assert "${FLASK_SECRET_KEY:?" in text and "condition: service_healthy" in text
     ignored = (SERVICE / ".dockerignore").read_text(encoding="ascii").splitlines()
     copied = {
-        name for line in re.findall("^COPY (.*) ", dockerfile(), re.M) for name in line.split()
+        name
+        for line in re.findall("^COPY (?:--chmod=755 )?(.*) ", dockerfile(), re.M)
+        for name in line.split()
     }
     assert {f"!{name}" for name in copied} == {line for line in ignored if line[0] == "!"}

@@ -1,0 +1,26 @@
+"""What gunicorn.conf.py is told, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from serving.settings import EX_CONFIG, number, whole
+
+
+def test_a_number_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert number("SOME_SECONDS", 15, 0, 60, "seconds") == 15
+    monkeypatch.setenv("SOME_SECONDS", "2.5")
+    assert number("SOME_SECONDS", 15, 0, 60, "seconds") == 2.5
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "61", "nan", "inf", "2.5"])
+def test_what_is_no_number_in_range_ends_the_start_in_one_line(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOME_SECONDS", value)
+    with pytest.raises(SystemExit) as ended:
+        whole("SOME_SECONDS", 15, 0, 60, "seconds")
+    assert ended.value.code == EX_CONFIG
+    said = capsys.readouterr().err
+    assert said.startswith("SOME_SECONDS: ") and said.endswith(", for example 15\n")
+    assert said.count("\n") == 1
