@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, render_template, request
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, default_exceptions
 
-from app.middleware.engine.pipeline import pipeline_of
+from app.middleware.engine.pipeline import ResponseParts, pipeline_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -55,9 +55,7 @@ def configure_errors(app: Flask) -> None:
         return response
 
     @pipeline_of(app).on_error
-    def respond(
-        environ: WSGIEnvironment, error: Exception
-    ) -> tuple[str, Headers, Iterable[bytes]] | None:
+    def respond(environ: WSGIEnvironment, error: Exception) -> ResponseParts | None:
         """Where an exception leaves Flask: a teardown function, a session that cannot be opened, a
         stream that fails before its first byte, a header that cannot be sent."""
         if propagates(app, environ):
@@ -67,10 +65,24 @@ def configure_errors(app: Flask) -> None:
         problem = describe(InternalServerError(), environ)
         if app.debug:
             problem["traceback"] = traceback.format_exception(error)
-        body = json.dumps(problem).encode()
-        headers = [("Content-Type", PROBLEM_JSON), ("Content-Length", str(len(body)))]
-        is_head = environ["REQUEST_METHOD"] == "HEAD"
-        return "500 INTERNAL SERVER ERROR", headers, () if is_head else (body,)
+        return outside_of_flask(problem, environ)
+
+    @pipeline_of(app).on_respond
+    def refuse(environ: WSGIEnvironment) -> ResponseParts | None:
+        """What gunicorn refused before it was a request: 400, 408, 431 (serving/refusals.py)."""
+        status = environ.get("service.status")
+        if status is None:
+            return None
+        return outside_of_flask(describe(default_exceptions[status](), environ), environ)
+
+    app.extensions["server_error"] = app
+
+
+def outside_of_flask(problem: dict[str, Any], environ: WSGIEnvironment) -> ResponseParts:
+    body = json.dumps(problem).encode()
+    headers = [("Content-Type", PROBLEM_JSON), ("Content-Length", str(len(body)))]
+    line = f"{problem['status']} {problem['title'].upper()}"
+    return line, headers, () if environ["REQUEST_METHOD"] == "HEAD" else (body,)
 
 
 def describe(error: HTTPException, environ: WSGIEnvironment) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def environ_of(received: bytes, client: Any, cfg: Any, status: int) -> dict[str,
         "REMOTE_ADDR": client[0] if isinstance(client, tuple) else "",
         "wsgi.url_scheme": "http",
         "wsgi.multithread": True,
+        "security_event": {"event": "malformed_request"},  # for SECURITY_LOG_FILE
         "service.status": status,
     }
 

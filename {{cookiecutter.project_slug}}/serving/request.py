@@ -62,7 +62,7 @@ class Arriving:
     def _read_head(self, size: int) -> None:
         head = bytes(self.received[:size])
         lengths = _LENGTH.findall(head)
-        self._head, self._body = size, int(lengths[0]) if lengths else 0
+        self._head, self._body = size, int(lengths[0]) if len(lengths) == 1 else 0
         self.is_streamed = self._body > self._bounds.body or bool(_STREAMED.search(head))
 
     @property

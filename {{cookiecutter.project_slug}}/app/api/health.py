@@ -5,7 +5,7 @@ Neither is limited or authenticated, so that a load balancer can ask as often as
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app
+from flask import Blueprint, current_app, request
 
 from app.extensions import limiter, public
 
@@ -24,8 +24,11 @@ def health() -> dict[str, str]:
 @health_blueprint.get("/ready")
 @limiter.exempt
 @public
-def ready() -> dict[str, str]:
-    """200 in all cases: without its store the service goes on, with its part of the limits."""
+def ready() -> tuple[dict[str, str], int]:
+    """200, without its store as well: the service goes on, with its part of the limits. 503 while
+    the server drains: it stops soon, and a load balancer shall ask others."""
     limits = current_app.extensions.get("rate_limiting")
     state = limits.state if limits else "off"
-    return {"status": STATUSES.get(state, "ok"), "rate_limiting": state}
+    if request.environ.get("service.draining"):
+        return {"status": "draining", "rate_limiting": state}, 503
+    return {"status": STATUSES.get(state, "ok"), "rate_limiting": state}, 200
