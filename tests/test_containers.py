@@ -191,11 +191,14 @@ def test_the_image_runs_with_the_settings_of_env_alone(service: Composed) -> Non
     names = service("config", "--images").splitlines()
     (image,) = [name for name in names if "valkey" not in name]
     port = free_port()
-    service.env_file.write_text(service.settings + "PORT=9000\n", encoding="utf-8")
+    # as `flask api-key` prints it, for a shell; docker keeps the quotes
+    keys = """FLASK_API_KEYS='{"mobile": {"keys": ["%s"], "scopes": []}}'""" % ("ab" * 32)
+    service.env_file.write_text(service.settings + f"PORT=9000\n{keys}\n", encoding="utf-8")
     options = ["--rm", "--detach", "--env-file", str(service.env_file)]
     container = service.engine("run", *options, "-p", f"127.0.0.1:{port}:9000", image)
     try:
         until(lambda: status(f"http://127.0.0.1:{port}/health") == 200)
+        assert status(f"http://127.0.0.1:{port}/api/orders/1") == 401
         inspect = ["inspect", "--format", "{{.State.Health.Status}}", container]
         until(lambda: service.engine(*inspect) == "healthy")  # on that port too
     finally:

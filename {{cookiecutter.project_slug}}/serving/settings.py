@@ -12,7 +12,7 @@ EX_CONFIG = 78  # sysexits.h; the systemd unit does not start again after it
 
 
 def load_environment() -> None:
-    """What .env says, unless the environment says otherwise."""
+    """What .env says, unless the environment says otherwise; values without a shell's quotes."""
     try:
         load_dotenv()
     except OSError as error:
@@ -20,6 +20,9 @@ def load_environment() -> None:
             f".env: cannot be read by user {os.getuid()} ({error.strerror}): make it readable, or "
             "remove it and give the settings in the environment"
         )
+    for name, value in list(os.environ.items()):  # `docker run --env-file` keeps them
+        if name.startswith("FLASK_") and len(value) > 1 and value[0] == value[-1] == "'":
+            os.environ[name] = value[1:-1]
 
 
 def number(name: str, default: float, least: float, most: float, unit: str) -> float:

@@ -13,34 +13,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import selectors
 import socket
 import struct
 import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from gunicorn.http.errors import NoMoreData
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from serving import refusals, shared
+from serving.connections import Connection, Waiting
 from serving.request import MOST_HEAD, Arriving, Bounds, PacedUnreader
 from serving.turns import Turns
 
 LINGER = 2.0  # seconds for a client to see the end of a response before the connection is closed
 MOST_HELD = 64 * 1024 * 1024  # bytes of requests that are still incomplete, in one worker
-
-
-class Connection(TConn):
-    """A client, and what has arrived of its next request."""
-
-    arriving: Arriving
-    deadline = 0.0
-    held = 0  # bytes
-    is_watched = is_closing = is_streaming = False
 
 
 class PatientWorker(ThreadWorker):
@@ -50,15 +40,14 @@ class PatientWorker(ThreadWorker):
     """
 
     bounds = Bounds()
+    _waiting: Waiting
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         shared.takes_no_more(self.age)  # until it runs
-        self._watched: dict[Connection, None] = {}  # the longest first
-        self._held = self._open = 0
+        self._open = 0  # connections, but for those that end
         self._streaming = 0
         self._to_stream: deque[Connection] = deque()
-        self._next_look = 0.0
         self._turns = Turns()
 
     @classmethod
@@ -146,7 +135,7 @@ class PatientWorker(ThreadWorker):
         try:
             data = conn.sock.recv(65536)
         except BlockingIOError:
-            self._watch(conn, self._receive)
+            self._waiting.add(conn, self._receive)
             return
         except OSError:
             data = b""
@@ -159,19 +148,16 @@ class PatientWorker(ThreadWorker):
 
     def _add(self, conn: Connection, data: bytes) -> None:
         arriving = conn.arriving
-        arriving.add(data)
-        conn.deadline = arriving.deadline
-        conn.held += len(data)
-        self._held += len(data)
+        self._waiting.hold(conn, data)
         if arriving.is_too_large:
             self._refuse(conn, 431)
-        elif arriving.is_ready or (arriving.has_head and self._held > MOST_HELD):
+        elif arriving.is_ready or (arriving.has_head and self._waiting.held > MOST_HELD):
             self._hand_over(conn)
         else:
-            self._watch(conn, self._receive)
+            self._waiting.add(conn, self._receive)
 
     def _hand_over(self, conn: Connection) -> None:
-        self._release(conn)
+        self._waiting.release(conn)
         conn.is_streaming = conn.arriving.has_head and not conn.arriving.is_whole
         if not conn.is_streaming:
             self.enqueue_req(conn)
@@ -182,7 +168,7 @@ class PatientWorker(ThreadWorker):
             self._to_stream.append(conn)
 
     def _refuse(self, conn: Connection, status: int) -> None:
-        self._release(conn)
+        self._waiting.release(conn)
         future = self.tpool.submit(self._send_refusal, conn, status)
         future.add_done_callback(
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
@@ -239,7 +225,7 @@ class PatientWorker(ThreadWorker):
         if sent_ahead:
             self._add(conn, sent_ahead)
         else:
-            self._watch(conn, self._receive)
+            self._waiting.add(conn, self._receive)
 
     def _close(self, conn: Connection) -> None:
         """Say that no more comes, and read until the client has seen it (RFC 9112, 9.6)."""
@@ -252,7 +238,7 @@ class PatientWorker(ThreadWorker):
             self._hang_up(conn)
             return
         conn.deadline = time.monotonic() + LINGER
-        self._watch(conn, self._read_away)
+        self._waiting.add(conn, self._read_away)
 
     def _read_away(self, conn: Connection, _: Any) -> None:
         try:
@@ -264,42 +250,24 @@ class PatientWorker(ThreadWorker):
         if not data:
             self._hang_up(conn)
 
-    # -- the table of connections that no thread has
-
-    def _watch(self, conn: Connection, callback: Any) -> None:
-        if not conn.is_watched:
-            conn.is_watched = True
-            self._watched[conn] = None
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
-
-    def _release(self, conn: Connection) -> None:
-        self._held -= conn.held
-        conn.held = 0
-        if conn.is_watched:
-            conn.is_watched = False
-            del self._watched[conn]
-            self.poller.unregister(conn.sock)
-
     def _hang_up(self, conn: Connection) -> None:
-        self._release(conn)
+        self._waiting.release(conn)
         conn.close()
         self.nr_conns -= 1
         if not conn.is_closing:
             self._count(-1)
 
     def _hang_up_on_the_longest(self) -> None:
-        longest = next(iter(self._watched), None)
+        longest = self._waiting.longest()
         if longest is not None:
             self._hang_up(longest)
 
+    # -- gunicorn's loop, and its end
+
     def murder_pending(self) -> None:
         """gunicorn asks after each round: hang up on those whose time is over."""
-        now = time.monotonic()
-        if now < self._next_look:
-            return
-        self._next_look = now + 0.25
-        for conn in [conn for conn in self._watched if conn.deadline <= now]:
-            if conn.is_closing or not conn.arriving.received:
+        for conn in self._waiting.overdue():
+            if conn.is_idle:
                 self._hang_up(conn)
             else:
                 self._refuse(conn, 408)
@@ -311,16 +279,13 @@ class PatientWorker(ThreadWorker):
             super().wait_for_and_dispatch_events(timeout)
             self._turns.round_is_over()
 
-    # -- and the end
-
     def run(self) -> None:
         shared.has_connections(self.age, 0)
+        self._waiting = Waiting(self.poller)
         super().run()
 
     def _cap_keepalive(self, deadline: float) -> None:
-        for conn in self._watched:
-            if not conn.is_closing and not conn.arriving.received:
-                conn.deadline = min(conn.deadline, deadline)
+        self._waiting.close_the_idle_by(deadline)
 
     def handle_abort(self, sig: int, frame: Any) -> None:
         """A worker that was stuck and is again alive serves what it has, and then ends."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from serving.settings import EX_CONFIG, number, whole
+from serving.settings import EX_CONFIG, load_environment, number, whole
 
 
 def test_a_number_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +26,12 @@ def test_what_is_no_number_in_range_ends_the_start_in_one_line(
     said = capsys.readouterr().err
     assert said.startswith("SOME_SECONDS: ") and said.endswith(", for example 15\n")
     assert said.count("\n") == 1
+
+
+def test_the_quotes_of_a_shell_are_no_part_of_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.settings.load_dotenv", lambda: None)
+    monkeypatch.setenv("FLASK_API_KEYS", """'{"mobile": {"scopes": ["it's"]}}'""")
+    monkeypatch.setenv("FLASK_QUOTE", "'")
+    load_environment()
+    assert os.environ["FLASK_API_KEYS"] == """{"mobile": {"scopes": ["it's"]}}"""
+    assert os.environ["FLASK_QUOTE"] == "'"
