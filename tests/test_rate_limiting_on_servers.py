@@ -88,7 +88,7 @@ def test_each_worker_knows_its_place_also_after_another_has_died(preload: list[s
         assert admitted_by_all(server, "192.0.2.1") == 7
         pids = re.findall(r"Booting worker with pid: (\d+)", server.output())
         os.kill(int(pids[1]), signal.SIGKILL)
-        until(lambda: server.output().count("Booting worker") == 5)
+        until(lambda: server.output().count("Worker serving") == 5)
         assert admitted_by_all(server, "192.0.2.2") == 7
 
 

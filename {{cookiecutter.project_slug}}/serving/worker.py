@@ -282,6 +282,7 @@ class PatientWorker(ThreadWorker):
     def run(self) -> None:
         shared.has_connections(self.age, 0)
         self._waiting = Waiting(self.poller)
+        self.log.info("Worker serving (pid: %s)", self.pid)
         super().run()
 
     def _cap_keepalive(self, deadline: float) -> None:
