@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bakes import baked, python
+from tests.servers import SERVICE, TEMPLATE
 
 SANE = {
     "APP_CONFIG": "production",
@@ -53,6 +54,24 @@ def test_the_remedy_for_refusals_among_other_lines_works_in_a_container(service:
     assert value == "-"  # no file: the image has no folder for one
     env = {**SANE, "FLASK_SECURITY_LOG_FILE": value}
     assert "I002" not in python(service, "-m", "flask", "--app", "wsgi", "check", **env).stdout
+
+
+def test_every_finding_is_explained_in_the_docs() -> None:
+    sources = (SERVICE / "app" / "checks").glob("*.py")
+    found = {code for path in sources for code in re.findall(r'"([EWI]\d{3})"', path.read_text())}
+    explained = re.findall(
+        r"^\| ([EWI]\d{3}) \|", (TEMPLATE / "docs" / "checks.md").read_text(), re.M
+    )
+    assert sorted(found - {"W901"}) == sorted(explained)
+
+
+def test_every_hash_that_is_published_here_is_known_as_published() -> None:
+    pages = [*TEMPLATE.glob("*.md"), *TEMPLATE.glob("docs/*.md"), SERVICE / "README.md"]
+    pages.append(SERVICE / ".env.example")
+    texts = [page.read_text("utf-8") for page in pages]
+    published = {digest for text in texts for digest in re.findall(r"\b[0-9a-f]{64}\b", text)}
+    known = (SERVICE / "app" / "checks" / "callers.py").read_text("utf-8")
+    assert {digest for digest in published if digest not in known} == set()
 
 
 def test_no_name_of_env_example_is_called_misspelt(service: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import sys
+from datetime import timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -30,7 +33,14 @@ from app.checks.service import SERVERS, Service
 from app.config import config_by_name
 from tests.promises import CONFIGURE, PRESENT, needs, part
 
+
+def sha256(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
 GOOD_KEY = "3b1f0c5de2a94786b1f5a0c39d2e7164"
+
+
 SAFE: dict[str, Any] = {
     "PRODUCTION": True,
     "SECRET_KEY": GOOD_KEY,
@@ -42,6 +52,11 @@ SAFE: dict[str, Any] = {
     "MAX_CONTENT_LENGTH": 1048576,
     "API_KEYS": {"mobile": {"keys": ["ab" * 32], "scopes": ["orders:read"]}},
 }
+OF_THE_README = "beb4344d0ff4f238ec2232cc2e6543aa56d6509277cf520c5ea2f7ad4859fe96"
+OF_FLASKS_DOCUMENTATION = "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf"
+FOUR_KEYS = [sha256(f"k{number}") for number in range(4)]
+VARIABLES = ("FLASK_", "WEB_CONC", "GRANIAN_", "GUNICORN_", "PYTHON", "OAUTHLIB_", "WERKZEUG_")
+CSP = "Content-Security-Policy"
 HSTS = "Strict-Transport-Security"
 # identifier, the settings in which it is found, and the middleware that has to be there
 SEEDED: list[tuple[str, dict[str, Any], str]] = [
@@ -94,6 +109,70 @@ SEEDED: list[tuple[str, dict[str, Any], str]] = [
     ("W024", {"SECURITY_HEADERS": {"Cache-Control": "public, max-age=60"}}, "security"),
     ("W024", {"SECURITY_HEADERS": {"Referrer-Policy": "unsafe-url"}}, "security"),
     ("W025", {"FLASK_CORS_ORIGIN": "https://app.shop.test"}, "cors"),
+    ("E003", {"SECRET_KEY": "0123456789abcdef" * 4}, ""),
+    ("E003", {"SECRET_KEY": "my-flask-secret-key-for-the-shop-1"}, ""),
+    ("E003", {"SECRET_KEY": "k9x2mQ7z" * 5}, ""),
+    ("E003", {"SECRET_KEY": "abcabcaabcbabcacbabcabcabacbacba"}, ""),
+    ("E003", {"SECRET_KEY": OF_FLASKS_DOCUMENTATION}, ""),
+    ("E003", {"SECRET_KEY_FALLBACKS": ["please-change-me-please-change-it-please"]}, ""),
+    ("W026", {"SECRET_KEY_FALLBACKS": [GOOD_KEY]}, ""),
+    ("W026", {"SECRET_KEY_FALLBACKS": [GOOD_KEY[::-1] + letter for letter in "pqrs"]}, ""),
+    ("W027", {"PERMANENT_SESSION_LIFETIME": 365 * 86400}, ""),
+    ("W027", {"PERMANENT_SESSION_LIFETIME": timedelta(days=3650)}, ""),
+    ("E009", {"SESSION_COOKIE_DOMAIN": ".co.uk"}, ""),
+    ("E009", {"SESSION_COOKIE_DOMAIN": "github.io"}, ""),
+    ("E009", {"REMEMBER_COOKIE_DOMAIN": ".com"}, ""),
+    ("W050", {"CORS_MAX_AGE": 31536000}, "cors"),
+    ("I005", {"SESSION_COOKIE_DOMAIN": "shop.test"}, ""),
+    ("I006", {"SESSION_COOKIE_NAME": "sid"}, ""),
+    ("W028", {"REMEMBER_COOKIE_SECURE": False}, ""),
+    ("W028", {"REMEMBER_COOKIE_HTTPONLY": False}, ""),
+    ("W028", {"WTF_CSRF_ENABLED": False}, ""),
+    ("W028", {"JWT_COOKIE_SECURE": False}, ""),
+    ("W020", {"TRUSTED_HOSTS": ".github.io"}, ""),
+    ("W020", {"TRUSTED_HOSTS": ".vercel.app"}, ""),
+    ("W020", {"TRUSTED_HOSTS": "api.example.com"}, ""),
+    ("W020", {"TRUSTED_HOSTS": "localhost,127.0.0.1"}, ""),
+    ("W010", {"MAX_CONTENT_LENGTH": 10**12}, ""),
+    ("W010", {"MAX_FORM_MEMORY_SIZE": 10**10}, ""),
+    ("W010", {"MAX_FORM_PARTS": 10**7}, ""),
+    ("E010", {"CORS_ORIGINS": "https://*.github.io"}, "cors"),
+    ("E010", {"CORS_ORIGINS": "https://*.co.uk"}, "cors"),
+    ("W029", {"RATELIMIT_DEFAULT": "1000000 per second"}, "rate_limiting"),
+    ("W029", {"RATELIMIT_DEFAULT": "1000000 per hour;1000000 per second"}, "rate_limiting"),
+    ("W033", {"RATELIMIT_MEMORY_COUNTERS": 10**9}, "rate_limiting"),
+    ("W034", {"RATELIMIT_STORAGE_TIMEOUT": 30}, "rate_limiting"),
+    ("E007", {"GUNICORN_CMD_ARGS": "--workers 4"}, "rate_limiting"),
+    ("E012", {"API_KEYS": {"mobile": {"keys": ["0" * 64]}}}, "authentication"),
+    ("E012", {"API_KEYS": {"mobile": {"keys": [sha256("secret")]}}}, "authentication"),
+    ("E012", {"API_KEYS": {"mobile": {"keys": [OF_THE_README]}}}, "authentication"),
+    ("W035", {"API_KEYS": {"mobile": {"keys": FOUR_KEYS}}}, "authentication"),
+    ("W015", {"SECURITY_HEADERS": {HSTS: "max-age=31536000; preload"}}, "security"),
+    ("W015", {"SECURITY_PATHS": {"/docs/": {HSTS: ""}}}, "security"),
+    ("W024", {"SECURITY_HEADERS": {"Referrer-Policy": "no-referrer-when-downgrade"}}, "security"),
+    ("W024", {"SECURITY_HEADERS": {"Permissions-Policy": "camera=*"}}, "security"),
+    ("W024", {"SECURITY_HEADERS": {"X-XSS-Protection": "1; mode=block"}}, "security"),
+    ("W024", {"SECURITY_PATHS": {"/docs/": {"X-Content-Type-Options": ""}}}, "security"),
+    ("W016", {"SECURITY_CSP_PAGE": "script-src 'self' https://*.github.io"}, "security"),
+    ("W016", {"SECURITY_PATHS": {"/docs/": {CSP: "script-src 'unsafe-eval'"}}}, "security"),
+    ("W038", {"SECURITY_CSP_PAGE": "script-src 'self'; frame-ancestors *"}, "security"),
+    ("W038", {"SECURITY_CSP_PAGE": "default-src 'self'; object-src *"}, "security"),
+    ("W038", {"SECURITY_CSP_PAGE": "default-src 'self'; form-action https:"}, "security"),
+    ("W040", {"LOG_FILE": "/dev/null"}, "logging"),
+    ("W040", {"LOG_LEVEL": "CRITICAL"}, "logging"),
+    ("W042", {"TRUSTED_PROXIES": 9}, "proxy"),
+    ("W044", {"SQLALCHEMY_ECHO": True}, ""),
+    ("W044", {"EXPLAIN_TEMPLATE_LOADING": True}, ""),
+    ("W044", {"GUNICORN_CMD_ARGS": "--reload"}, ""),
+    ("W046", {"SQLALCHEMY_DATABASE_URI": "postgresql://shop:shop@db.shop.test/shop"}, ""),
+    ("W046", {"CELERY_BROKER_URL": "amqp://guest:guest@mq.shop.test//"}, ""),
+    ("W047", {"DATABASE_URL": "postgresql://shop:x7Qm2v@db.shop.test/shop?sslmode=disable"}, ""),
+    ("W047", {"MAIL_SERVER": "mail.shop.test", "MAIL_PASSWORD": "x7Qm2vKp"}, ""),
+    ("W048", {"CORS_ORIGINS ": "https://app.shop.test"}, "cors"),
+    ("W049", {"GUNICORN_CMD_ARGS": "--forwarded-allow-ips='*'"}, ""),
+    ("E015", {"PYTHONHTTPSVERIFY": "0"}, ""),
+    ("E015", {"OAUTHLIB_INSECURE_TRANSPORT": "1"}, ""),
+    ("E015", {"WERKZEUG_DEBUG_PIN": "off"}, ""),
     ("I002", {}, "logging"),
     ("I003", {}, "proxy"),
     ("I004", {"TRUSTED_PROXIES": 1}, "proxy"),
@@ -109,13 +188,37 @@ SANE: list[dict[str, Any]] = [
     {"SECURITY_HEADERS": {"X-Frame-Options": "SAMEORIGIN", "X-Service": "shop"}},
     {"SECURITY_HEADERS": {"Cache-Control": "no-cache", "Permissions-Policy": None}},
     {"LOG_LEVEL": "ERROR"},
+    {"LOG_LEVEL": "WARNING", "SECURITY_LOG_FILE": "-"},
+    {"SECRET_KEY": "Zq3-8mWv_xT1cRk9LpUoJd7HsEyNfBg2"},
+    {"SECRET_KEY": "correct horse battery staple, and four more words"},
+    {"SECRET_KEY_FALLBACKS": [GOOD_KEY[::-1]]},
+    {"CORS_ORIGINS": ["https://app.shop.test", "capacitor://localhost", "https://admin.shop.test"]},
+    {"CORS_ORIGINS": "https://*.shop.test", "CORS_SUPPORTS_CREDENTIALS": False},
+    {"RATELIMIT_DEFAULT": "100000 per hour;10000 per minute;500 per second"},
+    {"RATELIMIT_DEFAULT": "100 per second"},
+    {"RATELIMIT_DEFAULT": "10000 per second;50 per minute"},
+    {"MAX_CONTENT_LENGTH": 100 * 1024 * 1024, "MAX_FORM_MEMORY_SIZE": 2_000_000},
+    {"PERMANENT_SESSION_LIFETIME": timedelta(days=30), "SESSION_COOKIE_NAME": "__Host-shop"},
+    {"SESSION_COOKIE_DOMAIN": "shop.co.uk", "SESSION_COOKIE_NAME": "__Secure-shop"},
+    {"SESSION_COOKIE_SAMESITE": "Strict", "REMEMBER_COOKIE_SECURE": True},
+    {"TRUSTED_PROXIES": 2, "TRUSTED_HOSTS": [".shop.github.io"]},
+    {"SECURITY_HEADERS": {HSTS: "max-age=63072000; includeSubDomains; preload"}},
+    {"SECURITY_HEADERS": {"Permissions-Policy": "camera=(self), geolocation=()"}},
+    {"SECURITY_PATHS": {"/docs/": {CSP: "style-src 'self' 'unsafe-inline'; img-src *"}}},
+    {"SQLALCHEMY_DATABASE_URI": "postgresql://shop:x7Qm2vKpR4@db/shop?sslmode=verify-full"},
+    {"SQLALCHEMY_DATABASE_URI": "sqlite:////var/lib/shop.sqlite", "SQLALCHEMY_ECHO": False},
+    {"MAIL_SERVER": "mail.shop.test", "MAIL_PASSWORD": "x7Qm2vKp", "MAIL_USE_TLS": True},
+    {"GUNICORN_CMD_ARGS": "--workers=1 --threads 8"},
+    {"API_KEYS": {"a": {"keys": [sha256("k1"), sha256("k2")]}, "b": {"keys": [sha256("k3")]}}},
+    {"TRUSTED_HOSTS": "api.shop.co.uk,.shop.co.uk"},
 ]
 if PUBLISHED := getattr(config_by_name.get("development"), "SECRET_KEY", None):
     SEEDED.append(("E003", {"SECRET_KEY": PUBLISHED}, ""))
 
 
 def is_variable(name: str) -> bool:
-    return name.startswith("FLASK_") or name in ("WEB_CONCURRENCY", "GRANIAN_WORKERS")
+    """A blank at the end marks a key that stands in the environment as it is."""
+    return name.startswith(VARIABLES) or name.endswith(" ")
 
 
 def service(*without: str, **settings: Any) -> Service:
@@ -127,7 +230,7 @@ def service(*without: str, **settings: Any) -> Service:
         if name not in without:
             CONFIGURE[name](app)
     app.add_url_rule("/api/ping", "ping", lambda: "pong")
-    return Service(app, {name: value for name, value in values.items() if is_variable(name)})
+    return Service(app, {name.strip(): values[name] for name in values if is_variable(name)})
 
 
 def codes(checked: Service) -> set[str]:
@@ -253,16 +356,41 @@ def test_routes_without_a_limit_are_found() -> None:
 def test_a_store_across_the_network_needs_tls_and_a_password() -> None:
     for uri, found in {
         "redis://cache.shop.test:6379": True,
-        "redis://:secret@cache.shop.test:6379": True,
+        "redis://:x7Qm2vKp@cache.shop.test:6379": True,
         "rediss://cache.shop.test:6379": True,
-        "rediss://:secret@cache.shop.test:6379": False,
+        "rediss://:x7Qm2vKp@cache.shop.test:6379": False,
         "redis://localhost:6379": False,
         "redis+unix:///run/redis.sock": False,
     }.items():
         checked = service()
         checked.config["RATELIMIT_STORAGE_URI"] = uri
         assert ("W008" in codes(checked)) is found, uri
-        assert "secret" not in check(checked.app).output
+        assert "x7Qm2vKp" not in check(checked.app).output
+
+
+@needs("rate_limiting")
+@pytest.mark.parametrize(
+    ("code", "uri", "options"),
+    [
+        ("E011", "rediss://:x7Qm2vKp@cache.shop.test?ssl_cert_reqs=none", {}),
+        ("E011", "rediss://:x7Qm2vKp@cache.shop.test", {"ssl_cert_reqs": "none"}),
+        ("E011", "rediss://:x7Qm2vKp@cache.shop.test", {"ssl_cert_reqs": None}),
+        ("E011", "rediss://:x7Qm2vKp@cache.shop.test", {"ssl_check_hostname": False}),
+        ("W051", "rediss://:redis@cache.shop.test", {}),
+        ("W051", "rediss://cache.shop.test", {"password": "short"}),
+        ("W052", "redis://:x7Qm2vKp@a.shop.test:6379,b.shop.test:6379", {}),
+        ("W053", "redis://localhost", {}),
+    ],
+)
+def test_a_store_that_anybody_can_be_or_enter_is_found(
+    code: str, uri: str, options: dict[str, Any]
+) -> None:
+    checked = service()
+    checked.config.update(RATELIMIT_STORAGE_URI=uri, RATELIMIT_STORAGE_OPTIONS=options)
+    assert code in codes(checked)
+    sane = service(RATELIMIT_KEY_PREFIX="shop")
+    sane.config["RATELIMIT_STORAGE_URI"] = "rediss://:x7Qm2vKpR4@cache.shop.test:6380/1"
+    assert {found for found in codes(sane) if found[0] != "I"} == set()
 
 
 @needs("rate_limiting")
@@ -272,6 +400,103 @@ def test_more_workers_than_the_limits_know_of_are_found() -> None:
     assert "W007" in codes(checked)
     checked.config["RATELIMIT_WORKERS"] = 5
     assert "W007" not in codes(checked)
+
+
+@needs("authentication")
+def test_a_provider_that_anybody_can_be_is_found(tmp_path: Path) -> None:
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text("{}")
+    jwks.chmod(0o666)
+    risky: dict[str, dict[str, Any]] = {
+        "E013": {"JWT_JWKS": str(jwks)},
+        "W036": {"JWT_JWKS": "https://login.shop.test/jwks", "JWT_LEEWAY": 300},
+        "W037": {"JWT_JWKS": "https://login.example.com/jwks"},
+    }
+    for code, settings in risky.items():
+        checked = service()
+        checked.config.update(settings)
+        assert code in codes(checked), code
+
+
+@pytest.mark.parametrize("name", ["app.py", ".env", ".git/config", "old.sqlite", "site.key"])
+def test_a_file_that_is_not_for_visitors_is_found_in_the_static_folder(
+    name: str, tmp_path: Path
+) -> None:
+    checked = service()
+    checked.app.static_folder = str(tmp_path)
+    (tmp_path / "site.css").touch()
+    (tmp_path / ".well-known").mkdir()
+    (tmp_path / ".well-known" / "security.txt").touch()
+    assert reasons(checked, "E014") == []
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    assert reasons(checked, "E014") == [f"/static/{name} is served to everybody"]
+
+
+@needs("authentication")
+def test_static_files_that_browsers_cannot_open_are_named(tmp_path: Path) -> None:
+    checked = service()
+    checked.app.static_folder = str(tmp_path)
+    assert reasons(checked, "I007") == []
+    (tmp_path / "site.css").touch()
+    assert "which browsers do not send" in reasons(checked, "I007")[0]
+    part("authentication", "public")(checked.app.view_functions["static"])
+    del checked.routes
+    assert reasons(checked, "I007") == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such modes")
+def test_secrets_and_code_that_every_user_may_read_or_change_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = service()
+    monkeypatch.chdir(tmp_path)
+    checked.app.root_path = str(tmp_path / "app")
+    code, env = tmp_path / "app" / "views.py", tmp_path / ".env"
+    code.parent.mkdir()
+    for path in (code, env):
+        path.touch(0o600)
+    assert not {"W039", "E017"} & codes(checked)
+    env.chmod(0o644)
+    code.chmod(0o666)
+    assert {"W039", "E017"} <= codes(checked)
+
+
+@needs("logging")
+def test_a_log_that_visitors_can_read_or_users_can_change_is_found(tmp_path: Path) -> None:
+    checked = service()
+    checked.config["LOG_FILE"] = str(tmp_path / "requests.log")
+    assert not {"W041", "E014"} & codes(checked)
+    (tmp_path / "requests.log").touch()
+    (tmp_path / "requests.log").chmod(0o666)
+    assert "W041" in codes(checked)
+    checked.app.static_folder = str(tmp_path)
+    assert "E014" in codes(checked)
+
+
+def test_templates_that_are_not_escaped_are_found() -> None:
+    checked = service()
+    assert "E016" not in codes(checked)
+    checked.app.jinja_env.autoescape = False
+    assert "E016" in codes(checked)
+
+
+def test_methods_that_send_back_what_a_browser_hides_are_found() -> None:
+    checked = service()
+    checked.app.add_url_rule("/echo", "echo", lambda: "", methods=["TRACE"])
+    assert "W045" in codes(checked)
+
+
+def test_the_debug_toolbar_is_found_in_production() -> None:
+    checked = service()
+    checked.app.extensions["debugtoolbar"] = object()
+    assert "W044" in codes(checked)
+
+
+def test_the_development_server_in_production_is_named() -> None:
+    checked = service()
+    with click.Context(check_command, info_name="run", obj=ScriptInfo()):
+        assert "W043" in codes(checked)
 
 
 @pytest.mark.parametrize("module", SERVERS)

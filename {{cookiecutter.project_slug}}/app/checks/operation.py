@@ -1,4 +1,4 @@
-"""How the service is run: debugger, server, proxies, logs, and settings that nothing reads."""
+"""How the service is run: by which server, behind which proxies, with which settings read."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from app.middleware.engine.settings import did_you_mean
 
 TABLE_ROW = re.compile(r"^([A-Z][A-Z0-9_]+)  ", re.M)
 ALWAYS_ON = {"proxy", "logging", "cors", "rate_limiting", "security"}
+OF_OTHERS = {"PRODUCTION"}  # names that other programs read too
+MOST_PROXIES = 4
 ON_DEMAND = {
     "BLOCKED_USER_AGENTS": "user_agents",
     "API_KEYS": "authentication",
@@ -22,19 +24,6 @@ ON_DEMAND = {
     "MAX_CONTENT_LENGTH": "validation",
     "REQUEST_CONTENT_TYPES": "validation",
 }
-
-
-@in_production
-def debug_and_testing(service: Service) -> Iterator[Finding]:
-    if service.config["DEBUG"] or service.app.debug:
-        reason = "DEBUG is on: the debugger runs any code that a visitor types"
-        yield Finding("E004", reason, "remove FLASK_DEBUG")
-    if service.config["TESTING"]:
-        reason = "TESTING is on: exceptions reach the server instead of the error handlers"
-        yield Finding("E005", reason, "remove FLASK_TESTING")
-    if service.config["PROPAGATE_EXCEPTIONS"]:
-        reason = "PROPAGATE_EXCEPTIONS is on: an exception ends in the server, without a response"
-        yield Finding("W001", reason, "remove FLASK_PROPAGATE_EXCEPTIONS")
 
 
 @at_every_start
@@ -64,6 +53,15 @@ def misspelt_names(service: Service) -> Iterator[Finding]:
         if near := did_you_mean(key, sorted(known), likeness=0.85):
             reason = f"FLASK_{key} is not known{near.replace('mean ', 'mean FLASK_')}"
             yield Finding("W025", reason, "write that, or name your own key in app/config.py")
+
+
+@at_every_start
+def names_without_prefix(service: Service) -> Iterator[Finding]:
+    """CORS_ORIGINS in .env is read by nobody: FLASK_CORS_ORIGINS is."""
+    documented = documented_keys(Path(service.app.root_path)) | {"SECRET_KEY"}
+    for key in sorted(documented.intersection(service.environ)):
+        if f"FLASK_{key}" not in service.environ and key not in OF_OTHERS:
+            yield Finding("W048", f"{key} is set, and nothing reads it", f"write FLASK_{key}")
 
 
 def known_keys(app: Flask) -> set[str]:
@@ -100,26 +98,13 @@ def forgotten_lines(service: Service) -> Iterator[Finding]:
 def proxies(service: Service) -> Iterator[Finding]:
     if "proxy" not in service.configured:
         return
-    hops = service.config.get("TRUSTED_PROXIES")
-    if hops:
+    hops = int(service.config.get("TRUSTED_PROXIES") or 0)
+    if hops > MOST_PROXIES:
+        reason = f"TRUSTED_PROXIES is {hops}: with fewer proxies a client chooses its own address"
+        yield Finding("W042", reason, "set FLASK_TRUSTED_PROXIES to how many of yours there are")
+    elif hops:
         reason = f"TRUSTED_PROXIES is {hops}: who gets past them can claim any address"
         yield Finding("I004", reason, "let nothing but your proxies connect to its port")
     else:
         reason = "TRUSTED_PROXIES is 0: behind a proxy all clients have its address and one limit"
         yield Finding("I003", reason, "set FLASK_TRUSTED_PROXIES to how many of yours there are")
-
-
-@in_production
-def logs(service: Service) -> Iterator[Finding]:
-    if "logging" not in service.configured:
-        return
-    if str(service.config.get("LOG_FORMAT")).lower() == "text":
-        reason = "LOG_FORMAT is text: lines for people, which no log store can search"
-        yield Finding("W014", reason, "remove FLASK_LOG_FORMAT")
-    if str(service.config.get("LOG_LEVEL")).upper() == "DEBUG":
-        reason = "LOG_LEVEL is DEBUG: libraries write addresses, queries and credentials"
-        yield Finding("W023", reason, "remove FLASK_LOG_LEVEL")
-    if not service.config.get("SECURITY_LOG_FILE"):
-        reason = "SECURITY_LOG_FILE is not set: refusals stand among the other lines only"
-        remedy = "set FLASK_SECURITY_LOG_FILE=- (standard output), or a file this user may write"
-        yield Finding("I002", reason, remedy)

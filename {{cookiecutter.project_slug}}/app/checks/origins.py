@@ -1,16 +1,15 @@
-"""The pages that may read responses (CORS)."""
+"""The pages that may read responses (CORS). ASVS 5.0 3.4.2."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from app.checks.finding import Finding, in_production
-from app.checks.service import Service, is_local
+from app.checks.service import EXAMPLE_HOST, Service, is_local, is_public_suffix
 from app.middleware.engine.settings import read_boolean
 
-EXAMPLE_HOST = re.compile(r"(^|\.)example(\.(com|org|net))?$")
+LONGEST_PREFLIGHT = 86400  # seconds; browsers stop at two hours, or at a day
 NAME_THEM = "name the origins of your pages in FLASK_CORS_ORIGINS"
 
 
@@ -18,20 +17,32 @@ NAME_THEM = "name the origins of your pages in FLASK_CORS_ORIGINS"
 def origins(service: Service) -> Iterator[Finding]:
     with_cookies = read_boolean(service.config, "CORS_SUPPORTS_CREDENTIALS", True)
     for origin in service.cors.origins if service.cors else ():
-        yield from one_origin(origin)
-        if "*" in origin and with_cookies:
+        host = urlsplit(origin).hostname or ""
+        if host.startswith("*.") and is_public_suffix(host[2:]):
+            reason = f"CORS_ORIGINS: {origin} is every page that anybody can put there"
+            yield Finding("E010", reason, NAME_THEM)
+        elif "*" in origin and with_cookies:
             reason = f"CORS_ORIGINS: {origin} trusts every page on any subdomain with the cookies"
             remedy = "name the subdomains, or set FLASK_CORS_SUPPORTS_CREDENTIALS=false"
             yield Finding("W004", reason, remedy)
+        yield from one_origin(origin, host)
 
 
-def one_origin(origin: str) -> Iterator[Finding]:
-    parts = urlsplit(origin)
-    host = parts.hostname or ""
+@in_production
+def preflights(service: Service) -> Iterator[Finding]:
+    age = int(service.config.get("CORS_MAX_AGE") or 0)
+    if service.cors and age > LONGEST_PREFLIGHT:
+        reason = f"CORS_MAX_AGE: what is allowed now stays allowed for {age / 86400:.0f} days"
+        yield Finding("W050", reason, "remove FLASK_CORS_MAX_AGE")
+
+
+def one_origin(origin: str, host: str) -> Iterator[Finding]:
+    if not origin.startswith("http"):  # of an app, whose pages are at localhost
+        return
     if is_local(host):
         reason = f"CORS_ORIGINS: {origin} lets any program on a visitor's machine read responses"
         yield Finding("W002", reason, NAME_THEM)
-    elif parts.scheme == "http":
+    elif origin.startswith("http:"):
         reason = f"CORS_ORIGINS: {origin} can be changed by anybody on the way to the browser"
         yield Finding("E006", reason, f"write https://{host}")
     elif EXAMPLE_HOST.search(host):

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from flask import Flask
@@ -24,6 +24,7 @@ SERVERS = {  # who serves, by what only a running server has imported
     "uwsgi": "uWSGI",
     "mod_wsgi": "mod_wsgi",
 }
+EXAMPLE_HOST = re.compile(r"(^|\.)example(\.(com|org|net))?$")
 OWN_MODULE = re.compile(r"\.middleware\.(\w+)$")
 
 
@@ -143,3 +144,11 @@ class Service:
 
 def is_local(host: str) -> bool:
     return host in ("localhost", "127.0.0.1", "::1", "0.0.0.0") or host.endswith(".localhost")  # noqa: S104
+
+
+@cache
+def is_public_suffix(domain: str) -> bool:
+    """Whether anybody can have a name below this one: com, co.uk, github.io (publicsuffix.org)."""
+    from publicsuffixlist import PublicSuffixList  # here: its list takes a while to be read
+
+    return "." not in domain or bool(PublicSuffixList().is_public(domain))
