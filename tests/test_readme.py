@@ -27,13 +27,23 @@ from tests import transcripts
 from tests.bakes import baked
 from tests.middlewares import MIDDLEWARES
 from tests.servers import SERVICE, TEMPLATE
-from tests.transcripts import BLOCK, CURL, QUESTIONS, README, RUN, SERVICE_README, Place, commands
+from tests.transcripts import (
+    BLOCK,
+    CURL,
+    QUESTIONS,
+    README,
+    REPOSITORY,
+    RUN,
+    SERVICE_README,
+    Place,
+    commands,
+)
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the READMEs' commands are for bash")
 
 PROGRAMS = r"(?:uvx|pipx|pip|cookiecutter|cruft|make|flask|docker|git|curl|py) "
 INLINE = re.compile(rf"`({PROGRAMS}[^`]+)`")
-RAW = "https://raw.githubusercontent.com/org/repo/main"
+RAW = f"https://raw.githubusercontent.com/{REPOSITORY}/main"
 IGNORED = (".git", ".venv", "build", "__pycache__", "node_modules", ".*_cache", ".hypothesis")
 
 RUN_ELSEWHERE = {
@@ -43,6 +53,9 @@ RUN_ELSEWHERE = {
     SERVICE_README: {
         "docker compose up --build": (
             "test_make.py::test_compose_starts_a_store_and_no_service_without_a_secret"
+        ),
+        "pip install .": (
+            "test_surroundings.py::test_after_pip_install_every_server_serves_the_code_of_the_folder"
         ),
     },
 }
@@ -135,8 +148,8 @@ def test_the_first_screens_transcripts_and_the_picture_are_those_of_a_real_run(
 
 @runs(
     README,
-    "uvx cookiecutter gh:org/repo",
-    "pipx run cookiecutter gh:org/repo",
+    f"uvx {QUESTIONS}",
+    f"pipx run {QUESTIONS}",
     "pip install cookiecutter",
 )
 def test_the_other_ways_to_run_cookiecutter_end_in_the_command_that_is_tested(
@@ -238,7 +251,7 @@ def test_one_file_is_fetched_used_as_shown_and_compared_later(
 # All of it over a service that exists
 
 
-OVER = 'cookiecutter gh:org/repo -o .. -f -s project_slug=$(basename "$PWD")'
+OVER = f'{QUESTIONS} -o .. -f -s project_slug=$(basename "$PWD")'
 EXISTING = (
     "from flask import Flask\n\n\ndef create_app():\n    app = Flask(__name__)\n    return app\n"
 )
@@ -262,7 +275,7 @@ def test_over_a_service_that_exists_nothing_of_theirs_changes(place: Place, tmp_
 # Following the template
 
 
-CREATE = "cruft create https://github.com/org/repo"
+CREATE = f"cruft create https://github.com/{REPOSITORY}"
 
 
 @runs(README, CREATE, "cruft check", "cruft update -y", "git diff")

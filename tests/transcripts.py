@@ -23,11 +23,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import repository
 from tests.bakes import clean_environment, template
 from tests.servers import TEMPLATE, Server, free_port, launch, running
 from tests.terminal_svg import Scene, draw
 
 README = TEMPLATE / "README.md"
+REPOSITORY = repository.name()
 SERVICE_README = TEMPLATE / "{{cookiecutter.project_slug}}" / "README.md"
 PICTURE = TEMPLATE / "docs" / "terminal.svg"
 # What a person types at the six questions: some answers, and Enter for the rest.
@@ -106,11 +108,11 @@ class Place:
 
     def here(self, command: str) -> str:
         """The command with this machine's port and repository."""
-        repository = shlex.quote(str(self.repository))
+        here = shlex.quote(str(self.repository))
         for theirs, ours in (
-            ("gh:org/repo", repository),
-            ("https://github.com/org/repo", repository),
-            ("https://raw.githubusercontent.com/org/repo/main", self.raw),
+            (f"gh:{REPOSITORY}", here),
+            (f"https://github.com/{REPOSITORY}", here),
+            (f"https://raw.githubusercontent.com/{REPOSITORY}/main", self.raw),
             ("http://127.0.0.1:5000", f"http://127.0.0.1:{self.port}"),
         ):
             command = command.replace(theirs, ours)
@@ -251,7 +253,7 @@ class Recording:
     picture: str
 
 
-QUESTIONS = "cookiecutter gh:org/repo"
+QUESTIONS = f"cookiecutter gh:{REPOSITORY}"
 RUN = "cd order-service && make run"
 CURL = "curl -i http://127.0.0.1:5000/api/ping"
 MANY = """\

@@ -8,6 +8,7 @@ from app.api import register_blueprints
 from app.checks import configure_checks
 from app.config import config_by_name
 from app.errors import configure_errors
+from app.first_page import configure_first_page
 from app.middleware.authentication import configure_authentication
 from app.middleware.cors import configure_cors
 from app.middleware.logging import configure_request_logging
@@ -38,6 +39,7 @@ def create_app(config_name: str | None = None) -> Flask:
     configure_proxy(app)  # who is asking, behind N trusted proxies
     configure_request_logging(app)  # every response gets an id, a time, one line
     configure_cors(app)  # so that a browser can read every response, errors too
+    configure_first_page(app)  # in development, before limits and keys
     configure_rate_limiting(app)  # before authentication: guessing keys is limited
     configure_user_agent_blocking(app)
     configure_authentication(app, verify_token=token_verifier(app))

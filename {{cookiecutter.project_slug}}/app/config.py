@@ -26,6 +26,7 @@ class Config:
 class DevelopmentConfig(Config):
     SECRET_KEY = "development only: production refuses to start with it"  # noqa: S105
     LOG_FORMAT = "text"
+    FIRST_PAGE = True  # GET / in a browser on this machine
 
 
 class TestingConfig(Config):
