@@ -27,6 +27,7 @@ class DevelopmentConfig(Config):
     SECRET_KEY = "development only: production refuses to start with it"  # noqa: S105
     LOG_FORMAT = "text"
     FIRST_PAGE = True  # GET / in a browser on this machine
+    CORS_DEBUG = True  # why a page may not read a response stands in its headers, too
 
 
 class TestingConfig(Config):

@@ -1,7 +1,8 @@
 """Lets the pages of chosen origins, and of no other, read every response below a path, errors too.
 
 Needs:  pip install "flask>=3.1,<4" "flask-cors>=6.0.5,<7"
-Copy:   engine/ (pipeline, exchange, settings, clients, origins, paths)
+Copy:   engine/ (pipeline, exchange, settings, clients, origins, paths, header_lists,
+        cors_refusals, seen)
 Add:    configure_cors(app)
 
 Key                        Default               Meaning (unit)
@@ -19,6 +20,8 @@ CORS_EXTRA_ALLOW_HEADERS   []                    more of them, beside the defaul
 CORS_EXTRA_EXPOSE_HEADERS  []                    more of them, beside the default ones
 CORS_MAX_AGE               600                   how long a browser keeps a preflight (seconds)
 CORS_SUPPORTS_CREDENTIALS  true                  cookies and HTTP authentication may be used
+CORS_DEBUG                 false                 a refused page is told why, in the response header
+                                                 CORS-Refused (the log says it once in any case)
 
 Standards: the Fetch standard (CORS protocol), RFC 9110 12.5.5 (Vary), OWASP HTML5 Security cheat
 sheet (Cross Origin Resource Sharing).
@@ -33,25 +36,27 @@ so it replaces neither authentication nor CSRF protection.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from flask_cors.core import CONFIG_OPTIONS, get_cors_headers, get_cors_options
 from werkzeug.datastructures import Headers
 
 from .engine.clients import is_preflight
-from .engine.origins import Origins, as_pattern, read_origin
+from .engine.cors_refusals import Refusals
+from .engine.header_lists import Headers as HeaderList
+from .engine.header_lists import has_header, vary_by
+from .engine.origins import Origins, as_pattern, read_origins
 from .engine.paths import Paths, read_paths
 from .engine.pipeline import pipeline_of
 from .engine.settings import Config, read_boolean, read_list, read_whole_number, refuse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-    HeaderList = list[tuple[str, str]]
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ALLOW_HEADERS = [
@@ -85,9 +90,9 @@ def configure_cors(app: Flask) -> None:
 
     :raises ValueError: naming the key, its value and what to write instead.
     """
-    origins = read_origins(app.config)
-    paths = read_paths(app.config, "CORS_PATH", "/api/")
-    settings = {
+    origins = read_origins(app.config, "CORS_ORIGINS")
+    paths = read_paths(app.config, "CORS_PATH", ["/api/"])
+    settings: dict[str, Any] = {
         # flask_cors.cross_origin reads these too: it must not meet text that it takes for a regex
         "CORS_ORIGINS": [as_pattern(origin) for origin in origins],
         "CORS_METHODS": read_names(app.config, "CORS_METHODS", METHODS),
@@ -103,12 +108,16 @@ def configure_cors(app: Flask) -> None:
             refuse(key, app.config[key], "is not used here, remove it", "CORS_PATH=/api/")
     app.config.update(settings, CORS_PATH=paths)
 
+    logger = logging.getLogger(app.name)  # app.logger would add a handler
+    allowed = settings["CORS_METHODS"], settings["CORS_ALLOW_HEADERS"]
     cors = Cors(
         origins,
         Paths(paths),
         Origins(origins),
         of_preflights=constant_headers(app, "OPTIONS"),
         of_responses=constant_headers(app, "GET"),
+        refusals=Refusals(origins, paths, *allowed, logger),
+        is_debugged=read_boolean(app.config, "CORS_DEBUG", False),
     )
     app.extensions["cors"] = cors
     pipeline = pipeline_of(app)
@@ -129,6 +138,8 @@ class Cors:
     allowed: Origins
     of_preflights: HeaderList
     of_responses: HeaderList
+    refusals: Refusals
+    is_debugged: bool
 
     def covers(self, path: str) -> bool:
         """Whether some page may read the responses at this path."""
@@ -148,17 +159,26 @@ class Cors:
         origin = environ.get("cors")
         if not origin or not is_preflight(environ):
             return None
-        return "204 No Content", [(ALLOW_ORIGIN, origin), *self.of_preflights], ()
+        headers = [(ALLOW_ORIGIN, origin), *self.of_preflights]
+        self.explain(self.refusals.of_preflight(environ), headers)
+        return "204 No Content", headers, ()
 
     def add_headers(self, environ: WSGIEnvironment, status: str, headers: HeaderList) -> None:
         """To whatever responds: a view, a hook, an error or what stands around Flask."""
-        if "cors" not in environ:
+        origin, is_covered = environ.get("cors"), "cors" in environ
+        if is_covered:
+            vary_by(headers, "Origin")
+        if "HTTP_ORIGIN" not in environ or has_header(headers, ALLOW_ORIGIN.lower()):
             return
-        vary_by_origin(headers)
-        origin = environ["cors"]
-        if origin and not has_own(headers):
+        if origin:
             headers.append((ALLOW_ORIGIN, origin))
             headers += self.of_responses
+        elif self.allowed.allow(environ["HTTP_ORIGIN"]) != is_covered:
+            self.explain(self.refusals.of_response(environ, not is_covered), headers)
+
+    def explain(self, reason: str | None, headers: HeaderList) -> None:
+        if reason and self.is_debugged:
+            headers.append(("CORS-Refused", reason))
 
 
 def constant_headers(app: Flask, method: str) -> HeaderList:
@@ -171,32 +191,6 @@ def constant_headers(app: Flask, method: str) -> HeaderList:
     options = get_cors_options(app, {"origins": asked["Origin"]})
     told = get_cors_headers(options, Headers(asked), method)
     return [(name, str(told[name])) for name in told if name != ALLOW_ORIGIN]
-
-
-def vary_by_origin(headers: HeaderList) -> None:
-    """Or a shared cache hands one origin's copy to another."""
-    last = None
-    for index, (name, value) in enumerate(headers):
-        if len(name) == 4 and name.lower() == "vary":
-            names = value.lower().replace(" ", "").split(",")
-            if "origin" in names or "*" in names:
-                return
-            last = index
-    if last is None:
-        headers.append(("Vary", "Origin"))
-    else:
-        headers[last] = ("Vary", f"{headers[last][1]}, Origin")
-
-
-def has_own(headers: HeaderList) -> bool:
-    """Whether the view decides for itself who may read; the length spares most comparisons."""
-    size, wanted = len(ALLOW_ORIGIN), ALLOW_ORIGIN.lower()
-    return any(len(name) == size and name.lower() == wanted for name, _ in headers)
-
-
-def read_origins(config: Config) -> list[str]:
-    written = read_list(config, "CORS_ORIGINS", example="https://app.example.com")
-    return list(dict.fromkeys(read_origin("CORS_ORIGINS", text) for text in written))
 
 
 def read_names(config: Config, key: str, default: list[str]) -> list[str]:

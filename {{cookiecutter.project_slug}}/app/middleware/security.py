@@ -227,7 +227,7 @@ def read_parts(config: Config, profile: Profile) -> dict[str, Profile]:
     parts = {}
     for part, changes in read_mapping(config, "SECURITY_PATHS", f'"/docs/": {EXAMPLE}').items():
         if part.startswith("/"):
-            check_path("SECURITY_PATHS", part, "/docs/")
+            check_path("SECURITY_PATHS", part)
         if not isinstance(changes, Mapping):
             refuse("SECURITY_PATHS", changes, "is not a mapping of header names to values", EXAMPLE)
         parts[part] = profile.changed(f"SECURITY_PATHS: {part}", changes, may_set_policy=True)

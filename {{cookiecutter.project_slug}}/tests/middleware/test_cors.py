@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -563,3 +564,94 @@ def test_the_body_is_untouched() -> None:
     configure_cors(app)
     response = app.test_client().get("/api/thing", headers={"Origin": PAGE})
     assert json.loads(response.data) == {"a": "thing"}
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_mistyped_origin_is_named_once_with_what_was_asked_and_the_nearest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = service(CORS_ORIGINS="http://localhost:3000, https://app.example.com")
+    configure_cors(app)
+    for _ in range(3):
+        preflight(app, origin="http://127.0.0.1:3000")
+        get(app, origin="http://127.0.0.1:3000")
+    (said,) = warnings(caplog)
+    for part in ("'http://127.0.0.1:3000'", "PUT", "'/api/thing'", "CORS_ORIGINS"):
+        assert part in said
+    assert said.endswith("did you mean http://localhost:3000?")
+    get(app, origin=FOREIGN)
+    assert len(warnings(caplog)) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "says"),
+    [
+        ("/other", {}, r"CORS_PATH \(/api/\) does not cover '/other'"),
+        ("/api/thing", {"Method": "PURGE"}, "CORS_METHODS does not have 'PURGE'"),
+        (
+            "/api/thing",
+            {"Headers": "content-type,x-one,x-two"},
+            "CORS_ALLOW_HEADERS does not have 'x-one, x-two': add it to CORS_EXTRA_ALLOW_HEADERS",
+        ),
+    ],
+)
+def test_what_an_allowed_page_may_not_ask_is_named_with_the_key_to_change(
+    caplog: pytest.LogCaptureFixture, path: str, asked: dict[str, str], says: str
+) -> None:
+    app = service()
+    configure_cors(app)
+    headers = {"Origin": PAGE, "Access-Control-Request-Method": "PUT"}
+    headers |= {f"Access-Control-Request-{name}": value for name, value in asked.items()}
+    for _ in range(2):
+        app.test_client().options(path, headers=headers)
+    (said,) = warnings(caplog)
+    assert re.search(says, said)
+
+
+def test_nothing_is_said_where_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
+    app = service(CORS_METHODS="get, put")
+    configure_cors(app)
+    app.add_url_rule("/api/open", view_func=cross_origin(origins="*")(lambda: "open"))
+    asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}  # safelisted
+    asked["Access-Control-Request-Headers"] = "authorization,content-type"
+    app.test_client().options("/api/thing", headers=asked)
+    preflight(app)
+    get(app)
+    get(app, origin=None)
+    get(app, origin="http://localhost")  # the service's own page: browsers send it with a POST
+    get(app, "/other", origin=FOREIGN)  # nobody promised it anything
+    get(app, "/api/open", origin=FOREIGN)  # the view lets it in
+    assert warnings(caplog) == []
+
+
+def test_invented_origins_neither_fill_nor_split_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    app = service()
+    configure_cors(app)
+    for number in range(300):
+        environ = {"HTTP_ORIGIN": f"https://{number}\r\nforged" + "x" * 5000}
+        app.test_client().get("/api/thing", environ_overrides=environ)
+    assert len(warnings(caplog)) == 100
+    assert all("\n" not in said and len(said) < 500 for said in warnings(caplog))
+
+
+@pytest.mark.parametrize("is_debugged", [True, False])
+def test_a_person_sees_the_reason_in_the_browsers_network_tab(is_debugged: bool) -> None:
+    app = service(CORS_DEBUG=is_debugged)
+    configure_cors(app)
+    reasons = [
+        get(app, origin=FOREIGN).get("CORS-Refused"),
+        get(app, "/other").get("CORS-Refused"),
+        preflight(app, origin=FOREIGN).headers.get("CORS-Refused"),
+    ]
+    if is_debugged:
+        assert [reason.partition(" ")[0] for reason in reasons if reason] == [
+            "CORS_ORIGINS",
+            "CORS_PATH",
+            "CORS_ORIGINS",
+        ]
+    else:
+        assert reasons == [None, None, None]
+    assert "CORS-Refused" not in get(app)

@@ -28,6 +28,9 @@ Limits (rate_limiting.py)
     redis_client.py      a client that never waits for long
 Headers (cors.py, security.py)
     origins.py           web origins: read as people write them, compared as browsers send them
+    cors_refusals.py     why a page may not read a response: said once, for the log and a person
+    header_lists.py      small changes to a list of headers
+    seen.py              what was seen already, bounded
     policies.py          content security policies
     header_profiles.py   the security headers of one part of a service
     sessions.py          session cookies that browsers take

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
-from .settings import refuse
+from .settings import Config, read_list, refuse
 
 # where pages come from, with the port that browsers leave out; then apps and browser extensions
 SCHEMES = {"http": 80, "https": 443, "capacitor": 0, "ionic": 0, "tauri": 0}
@@ -36,6 +36,25 @@ class Origins:
         scheme, _, host = origin.partition("://")
         label, _, parent = host.partition(".")
         return f"{scheme}://*.{parent}" in self.known and LABEL.fullmatch(label) is not None
+
+
+def is_own_origin(origin: str, environ: Mapping[str, Any]) -> bool:
+    """Whether a page of this origin is the service's own, by the host that was asked for.
+
+    An http page is another's where the service is on https. Not the other way round: a proxy may
+    have ended TLS without saying so.
+    """
+    scheme, _, host = origin.partition("://")
+    if scheme not in ("http", "https") or (scheme, environ["wsgi.url_scheme"]) == ("http", "https"):
+        return False
+    own = str(environ.get("HTTP_HOST", "")).lower()
+    return host in (own, own.removesuffix(f":{SCHEMES[scheme]}")) and host != ""
+
+
+def read_origins(config: Config, key: str) -> list[str]:
+    """:raises ValueError: for what is not an origin."""
+    written = read_list(config, key, example=EXAMPLE)
+    return list(dict.fromkeys(read_origin(key, text) for text in written))
 
 
 def as_pattern(origin: str) -> str | re.Pattern[str]:

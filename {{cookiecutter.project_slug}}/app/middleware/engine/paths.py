@@ -9,6 +9,7 @@ from typing import Any
 from .settings import Config, read_list, refuse
 
 # no wildcard, no regular expression, no query: they would match nothing, silently
+EXAMPLE = "/api/"
 PATH = re.compile(r"/[^\s*?#^$()\[\]{}|\\]*")
 
 
@@ -23,14 +24,14 @@ class Paths:
         return path.startswith(self.prefixes) or path in self.exact
 
 
-def read_paths(config: Config, key: str, default: str) -> list[str]:
+def read_paths(config: Config, key: str, default: Iterable[str] = ()) -> list[str]:
     """:raises ValueError: for what is not a path."""
-    paths = read_list(config, key, [default])
+    paths = read_list(config, key, default, example=EXAMPLE)
     for path in paths:
-        check_path(key, path, default)
+        check_path(key, path)
     return paths
 
 
-def check_path(key: str, path: Any, example: str) -> None:
+def check_path(key: str, path: Any) -> None:
     if not isinstance(path, str) or not PATH.fullmatch(path):
-        refuse(key, path, "is not a path that begins with / (it covers all below it)", example)
+        refuse(key, path, "is not a path that begins with / (it covers all below it)", EXAMPLE)

@@ -23,11 +23,11 @@ def test_the_root_covers_everything_and_no_path_nothing() -> None:
 
 @pytest.mark.parametrize("value", ["/api/,/static", ["/api/", "/static"], '["/api/", "/static"]'])
 def test_a_list_is_read_as_python_text_and_json(value: object) -> None:
-    assert read_paths({"PATHS": value}, "PATHS", "/api/") == ["/api/", "/static"]
-    assert read_paths({}, "PATHS", "/api/") == ["/api/"]
+    assert read_paths({"PATHS": value}, "PATHS", ["/api/"]) == ["/api/", "/static"]
+    assert read_paths({}, "PATHS", ["/api/"]) == ["/api/"]
 
 
 @pytest.mark.parametrize("value", ["api/", "/api/*", "^/api/", r"/api/\d", "/a b", "/a?b", [1], 7])
 def test_what_is_not_a_path_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"^PATHS: .*; for example /api/"):
-        read_paths({"PATHS": value}, "PATHS", "/api/")
+        read_paths({"PATHS": value}, "PATHS", ["/api/"])
