@@ -15,6 +15,7 @@ NAMES = (
     "proxy",
     "logging",
     "cors",
+    "csrf",
     "rate_limiting",
     "user_agents",
     "authentication",

@@ -11,6 +11,7 @@ from app.errors import configure_errors
 from app.first_page import configure_first_page
 from app.middleware.authentication import configure_authentication
 from app.middleware.cors import configure_cors
+from app.middleware.csrf import configure_csrf_protection
 from app.middleware.logging import configure_request_logging
 from app.middleware.proxy import configure_proxy
 from app.middleware.rate_limiting import configure_rate_limiting
@@ -40,6 +41,7 @@ def create_app(config_name: str | None = None) -> Flask:
     configure_request_logging(app)  # every response gets an id, a time, one line
     configure_cors(app)  # so that a browser can read every response, errors too
     configure_first_page(app)  # in development, before limits and keys
+    configure_csrf_protection(app)  # so that no page of another site changes anything
     configure_rate_limiting(app)  # before authentication: guessing keys is limited
     configure_user_agent_blocking(app)
     configure_authentication(app, verify_token=token_verifier(app))

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from flask import Blueprint
 
-__all__ = ["limiter", "public", "require_scope"]
+__all__ = ["csrf_exempt", "limiter", "public", "require_scope"]
 
 View = TypeVar("View", bound="Callable[..., Any] | Blueprint")
 
@@ -82,6 +82,7 @@ def _offered(middleware: str, name: str, otherwise: Any) -> Any:
 
 
 limiter: Limiter = _offered("rate_limiting", "limiter", _AsItIser())
+csrf_exempt: Decorator = _offered("csrf", "csrf_exempt", _AsItIs())
 public: Decorator = _offered("authentication", "public", _AsItIs())
 require_scope: Callable[..., Decorator] = _offered(
     "authentication", "require_scope", _needs_nothing

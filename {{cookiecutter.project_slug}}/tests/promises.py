@@ -10,7 +10,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ CONFIGURE = {
     "proxy": part("proxy", "configure_proxy"),
     "logging": part("logging", "configure_request_logging"),
     "cors": part("cors", "configure_cors"),
+    "csrf": part("csrf", "configure_csrf_protection"),
     "rate_limiting": part("rate_limiting", "configure_rate_limiting"),
     "user_agents": part("user_agents", "configure_user_agent_blocking"),
     "authentication": part("authentication", "configure_authentication"),
@@ -99,6 +100,15 @@ class Kind:
     outcome: str = "complete"
     environ: dict[str, str] = field(default_factory=dict)
     is_unrouted: bool = False  # no view is found, or is looked for
+
+
+def from_page(kind: Kind, origin: str | None) -> Kind:
+    """What becomes of it when a page of this origin asks: a foreign one changes nothing."""
+    if kind.name == "preflight" and origin != ALLOWED:
+        return replace(kind, name="OPTIONS without CORS", headers={}, status=200)
+    if origin == FOREIGN and "csrf" in PRESENT and kind.method not in ("GET", "HEAD", "OPTIONS"):
+        return replace(kind, name="403 of a foreign page", status=403)
+    return kind
 
 
 @dataclass

@@ -108,6 +108,7 @@ SEEDED: list[tuple[str, dict[str, Any], str]] = [
     ("W024", {"SECURITY_HEADERS": {"Cache-Control": None}}, "security"),
     ("W024", {"SECURITY_HEADERS": {"Cache-Control": "public, max-age=60"}}, "security"),
     ("W024", {"SECURITY_HEADERS": {"Referrer-Policy": "unsafe-url"}}, "security"),
+    ("W030", {"CSRF_PROTECTION": "false"}, "csrf"),
     ("W025", {"FLASK_CORS_ORIGIN": "https://app.shop.test"}, "cors"),
     ("E003", {"SECRET_KEY": "0123456789abcdef" * 4}, ""),
     ("E003", {"SECRET_KEY": "my-flask-secret-key-for-the-shop-1"}, ""),

@@ -23,6 +23,7 @@ from app.checks.operation import documented_keys
 from app.config import config_by_name
 from tests.promises import (
     ALLOWED,
+    FOREIGN,
     PRESENT,
     SECURITY_HEADERS,
     SETTINGS,
@@ -179,6 +180,13 @@ def test_a_preflight_is_logged_and_needs_no_key(made: Made, log: Log) -> None:
     response = ask(made(), Kind("", f"{HERE}/json", 204, "OPTIONS", preflight), ALLOWED)
     assert response.all("Access-Control-Allow-Methods")
     assert [line["status"] for line in log.new()] == [204]
+
+
+@needs("csrf")
+def test_a_page_of_another_site_changes_nothing(made: Made) -> None:
+    foreign = {"Origin": FOREIGN, "Sec-Fetch-Site": "cross-site"}
+    kind = Kind("", f"{HERE}/json", 403, "POST", {**foreign, "Content-Type": "application/json"})
+    assert statuses(made(), kind) == [403]
 
 
 @needs("rate_limiting")

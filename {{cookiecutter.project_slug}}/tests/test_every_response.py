@@ -26,6 +26,7 @@ from tests.promises import (
     Log,
     ask,
     check_promises,
+    from_page,
     part,
 )
 
@@ -161,8 +162,7 @@ def application(log: Log, order: list[str]) -> Flask:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_response_keeps_every_promise(log: Log, kind: Kind, origin: str | None) -> None:
     app = application(log, [*PRESENT, "errors"])
-    if kind.name == "preflight" and origin != ALLOWED:
-        kind = Kind("OPTIONS without CORS", kind.path, 200, "OPTIONS")
+    kind = from_page(kind, origin)
     for _ in range(kind.times):
         response = ask(app, kind, origin)
     check_promises(kind, response, log.new(), origin)

@@ -11,10 +11,10 @@ from flask import Flask
 from app.checks.finding import Finding, at_every_start, everywhere, in_production
 from app.checks.service import Service
 from app.config import config_by_name
-from app.middleware.engine.settings import did_you_mean
+from app.middleware.engine.settings import did_you_mean, read_boolean
 
 TABLE_ROW = re.compile(r"^([A-Z][A-Z0-9_]+)  ", re.M)
-ALWAYS_ON = {"proxy", "logging", "cors", "rate_limiting", "security"}
+ALWAYS_ON = {"proxy", "logging", "cors", "csrf", "rate_limiting", "security"}
 OF_OTHERS = {"PRODUCTION"}  # names that other programs read too
 MOST_PROXIES = 4
 ON_DEMAND = {
@@ -87,6 +87,8 @@ def forgotten_lines(service: Service) -> Iterator[Finding]:
     expected = ALWAYS_ON | {name for key, name in ON_DEMAND.items() if service.config.get(key)}
     if service.limits is None and "RATELIMIT_ENABLED" in service.config:
         expected.discard("rate_limiting")  # W005 says it
+    if not read_boolean(service.config, "CSRF_PROTECTION", True):
+        expected.discard("csrf")  # W030 says it
     folder = Path(service.app.root_path, "middleware")
     for name in sorted(expected - service.configured):
         if (folder / f"{name}.py").exists():

@@ -1,4 +1,4 @@
-"""The pages that may read responses (CORS). ASVS 5.0 3.4.2."""
+"""The pages that may read responses (CORS) and change something (CSRF). ASVS 5.0 3.4.2."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ def preflights(service: Service) -> Iterator[Finding]:
     if service.cors and age > LONGEST_PREFLIGHT:
         reason = f"CORS_MAX_AGE: what is allowed now stays allowed for {age / 86400:.0f} days"
         yield Finding("W050", reason, "remove FLASK_CORS_MAX_AGE")
+
+
+@in_production
+def foreign_writes(service: Service) -> Iterator[Finding]:
+    if not read_boolean(service.config, "CSRF_PROTECTION", True):
+        reason = "CSRF_PROTECTION is off: a page of any site may act as its visitor"
+        yield Finding("W030", reason, "remove FLASK_CSRF_PROTECTION")
 
 
 def one_origin(origin: str, host: str) -> Iterator[Finding]:

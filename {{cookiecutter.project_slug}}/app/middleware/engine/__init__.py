@@ -26,7 +26,7 @@ Limits (rate_limiting.py)
     redis_counters.py    the same in Redis, Valkey, Sentinel, Cluster; what happens while it is away
     redis_scripts.py     the steps that run in the store
     redis_client.py      a client that never waits for long
-Headers (cors.py, security.py)
+Pages and headers (cors.py, csrf.py, security.py)
     origins.py           web origins: read as people write them, compared as browsers send them
     cors_refusals.py     why a page may not read a response: said once, for the log and a person
     header_lists.py      small changes to a list of headers
