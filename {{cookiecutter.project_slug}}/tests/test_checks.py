@@ -314,6 +314,23 @@ def test_a_variable_that_is_nearly_one_of_ours_is_found_in_every_mode(
     assert reasons(checked, "W025") == [said]
 
 
+def test_a_cookie_that_scripts_can_read_is_found_by_its_line(tmp_path: Path) -> None:
+    lines = ["r.set_cookie('a', '1')", "r.set_cookie('b', '1', httponly=False)", "set_cookie('c')"]
+    (tmp_path / "views.py").write_text("\n".join(lines), "utf-8")
+    checked = service()
+    checked.app.root_path = str(tmp_path)
+    assert reasons(checked, "W031") == ["views.py:1 sets a cookie that scripts can read"]
+
+
+def test_a_cookie_of_flask_login_that_is_less_safe_than_the_session_is_found() -> None:
+    safe = {f"REMEMBER_COOKIE_{name}": True for name in ("SECURE", "HTTPONLY", "SAMESITE")}
+    for missing in safe:
+        checked = service(**{**safe, missing: None})
+        assert reasons(checked, "W032") == []  # Flask-Login is not in use
+        vars(checked.app)["login_manager"] = object()
+        assert reasons(checked, "W032") == [f"{missing} is off: it is worth as much as the session"]
+
+
 def test_variables_of_flask_and_of_ones_own_are_not_called_misspelt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

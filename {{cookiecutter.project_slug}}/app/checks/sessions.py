@@ -5,9 +5,12 @@ ASVS 5.0 3.3.1-4 (cookies), 7.3.2 (lifetime), 11.2.3 (strength), Django security
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
+from typing import TypeGuard
 
 from app.checks.finding import Finding, in_production
 from app.checks.service import Service, is_public_suffix
@@ -92,6 +95,41 @@ def is_guessable(text: str) -> bool:
         return True
     pieces = (text[:size] for size in range(1, len(text) // 2 + 1))
     return any(text == (piece * len(text))[: len(text)] for piece in pieces)
+
+
+@in_production
+def cookies_of_views(service: Service) -> Iterator[Finding]:
+    """Nobody but the view knows whether a script needs its cookie: so HttpOnly is not added."""
+    for path in sorted(Path(service.app.root_path).rglob("*.py")):
+        text = path.read_text("utf-8", "replace")
+        if ".set_cookie(" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if sets_cookie(node) and "httponly" not in {word.arg for word in node.keywords}:
+                reason = f"{path.name}:{node.lineno} sets a cookie that scripts can read"
+                remedy = "write httponly=True, or httponly=False where a script needs it"
+                yield Finding("W031", reason, remedy)
+
+
+def sets_cookie(node: ast.AST) -> TypeGuard[ast.Call]:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "set_cookie"
+    )
+
+
+@in_production
+def remember_cookie(service: Service) -> Iterator[Finding]:
+    """Flask-Login's, where it is in use."""
+    if not hasattr(service.app, "login_manager"):
+        return
+    wanted = {"SECURE": True, "HTTPONLY": True, "SAMESITE": "lax"}
+    defaults = {"SECURE": False, "HTTPONLY": True, "SAMESITE": None}  # Flask-Login's own
+    for name, value in wanted.items():
+        if not service.config.get(f"REMEMBER_COOKIE_{name}", defaults[name]):
+            reason = f"REMEMBER_COOKIE_{name} is off: it is worth as much as the session"
+            yield Finding("W032", reason, f"set FLASK_REMEMBER_COOKIE_{name}={str(value).lower()}")
 
 
 @in_production

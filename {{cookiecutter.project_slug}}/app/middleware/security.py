@@ -1,20 +1,27 @@
 """Every response carries the security headers of the OWASP Secure Headers Project, errors included.
 
 Needs:  pip install "flask>=3.1,<4"
-Copy:   engine/ (pipeline, exchange, settings, header_profiles, policies, paths, sessions)
+Copy:   engine/ (pipeline, exchange, settings, header_profiles, policies, paths, sessions, cookies,
+        https_redirect)
 Add:    configure_security_headers(app)
 
-Key                Default   Meaning (unit)
------------------  --------  ----------------------------------------------------------------
-SECURITY_HEADERS   {}        mapping of header name to value: changes or adds one; None or ""
-                             stops sending it
-SECURITY_CSP_PAGE  CSP_PAGE  Content-Security-Policy of an HTML response; 'nonce' stands for
-                             the nonce of the request; "" sends none
-SECURITY_CSP_API   CSP_API   Content-Security-Policy of any other response; "" sends none
-SECURITY_PATHS     {}        the same for a part of the service: mapping of "/docs/" (with all
-                             below it; the longest one counts) or of a blueprint's name to a
-                             mapping of headers; its Content-Security-Policy changes the
-                             directives that it names, on pages
+Key                    Default   Meaning (unit)
+---------------------  --------  ------------------------------------------------------------
+SECURITY_HEADERS       {}        mapping of header name to value: changes or adds one; None or
+                                 "" stops sending it
+SECURITY_CSP_PAGE      CSP_PAGE  Content-Security-Policy of an HTML response; 'nonce' stands
+                                 for the nonce of the request; "" sends none
+SECURITY_CSP_API       CSP_API   Content-Security-Policy of any other response; "" sends none
+SECURITY_PATHS         {}        the same for a part of the service: mapping of "/docs/" (with
+                                 all below it; the longest one counts) or of a blueprint's
+                                 name to a mapping of headers; its Content-Security-Policy
+                                 changes the directives that it names, on pages
+SECURITY_COOKIES       COOKIES   attributes that a cookie gets which names none of its own,
+                                 Secure over https only; "" adds none. Flask's session and
+                                 Flask-Login's cookie have settings of their own
+SECURITY_HTTPS         false     true: http is redirected to https (308)
+SECURITY_HTTPS_EXCEPT  /health   paths that are not, with all below them (a list, or text with
+                       /ready    commas)
 
 A header that a view sets is kept, one that it sets to "" is left out. Server and X-Powered-By are
 always left out. Content-Security-Policy-Report-Only goes to pages alone. In code, a view or a
@@ -40,18 +47,19 @@ Version: 2.0.0
 from __future__ import annotations
 
 import functools
-import secrets
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Blueprint, Flask, current_app, request
 
-from .engine.header_profiles import CSP, REPORT_ONLY, Headers, Profile
-from .engine.paths import Paths, check_path
+from .engine.cookies import cookie_name, read_attributes, with_attributes
+from .engine.header_profiles import CSP, REPORT_ONLY, Headers, Profile, nonce_of
+from .engine.https_redirect import HttpsRedirect
+from .engine.paths import Paths, check_path, read_paths
 from .engine.pipeline import pipeline_of
 from .engine.policies import check_directive, read_policy
 from .engine.sessions import check_session_cookie, spare_unused_sessions
-from .engine.settings import Config, read_mapping, refuse
+from .engine.settings import Config, read_boolean, read_mapping, refuse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -83,12 +91,9 @@ HEADERS = {
     "X-XSS-Protection": "0",  # the filter that 1 switched on could be turned against the page
     "Cache-Control": "no-store",
 }
-PAGES = ("text/html", "application/xhtml+xml")
-# what pages of other sites embed without CORS, in <img>, <link>, <script>: by type and by request
-SCRIPTS = ("text/javascript", "application/javascript")
-LENT_TYPES = ("image/", "audio/", "video/", "font/", "text/css", *SCRIPTS)
-LENT_TO = {"image", "audio", "video", "track", "font", "style", "script"}
 BANNERS = {"server", "x-powered-by"}  # they tell what runs here
+COOKIES = "Secure; SameSite=Lax"
+HTTPS_EXCEPT = ["/health", "/ready"]
 EXAMPLE = '{"X-Frame-Options": "SAMEORIGIN"}'
 
 Target = TypeVar("Target", bound="Callable[..., Any] | Blueprint")
@@ -104,7 +109,11 @@ def configure_security_headers(app: Flask) -> None:
     api = read_policy(app.config, "SECURITY_CSP_API", CSP_API)
     changes = read_mapping(app.config, "SECURITY_HEADERS", EXAMPLE)
     profile = Profile(HEADERS, page, api).changed("SECURITY_HEADERS", changes)
-    security = SecurityHeaders(profile, read_parts(app.config, profile))
+    security = SecurityHeaders(profile, read_parts(app.config, profile), app.config)
+    exempt = Paths(read_paths(app.config, "SECURITY_HTTPS_EXCEPT", HTTPS_EXCEPT))
+    if read_boolean(app.config, "SECURITY_HTTPS", False):
+        redirect = HttpsRedirect(exempt, lambda: app.config.get("TRUSTED_HOSTS"))
+        pipeline_of(app).on_respond(redirect.respond)
     if security.by_path:
         pipeline_of(app).on_begin(security.note_path)
     if security.by_blueprint:
@@ -149,17 +158,14 @@ def csp_nonce() -> str:
     return nonce_of(request.environ)
 
 
-def nonce_of(environ: WSGIEnvironment) -> str:
-    if "csp_nonce" not in environ:
-        environ["csp_nonce"] = secrets.token_urlsafe(16)
-    return cast("str", environ["csp_nonce"])
-
-
 class SecurityHeaders:
     """Chooses the headers of a response by its kind and by the part of the service it is of."""
 
-    def __init__(self, profile: Profile, parts: dict[str, Profile]) -> None:
+    def __init__(self, profile: Profile, parts: dict[str, Profile], config: Config) -> None:
         self.profile = profile
+        self.cookies = read_attributes(config, "SECURITY_COOKIES", COOKIES)
+        remembered = config.get("REMEMBER_COOKIE_NAME", "remember_token")
+        self.own_cookies = {config["SESSION_COOKIE_NAME"], remembered}
         paths = sorted((part for part in parts if part.startswith("/")), key=len, reverse=True)
         self.by_path = [(Paths([path]), parts[path]) for path in paths]
         self.by_blueprint = {part: parts[part] for part in parts if part not in paths}
@@ -182,45 +188,28 @@ class SecurityHeaders:
     def complete(self, environ: WSGIEnvironment, status: str, headers: Headers) -> None:
         present = {name.lower(): value for name, value in headers}
         profile = environ.get("security_profile", self.profile)
-        added = choose(profile, environ, status, present.get("content-type", "").lower())
+        added = profile.headers_for(environ, status, present.get("content-type", ""))
         if not self.watched.isdisjoint(present):
             headers[:] = [pair for pair in headers if self.is_kept(*pair)]
             if "expires" in present:
                 present["cache-control"] = ""
             added = [pair for pair in added if pair[0].lower() not in present]
+        if "set-cookie" in present:
+            headers[:] = [self.safer(environ, *pair) for pair in headers]
         headers += added
         if (environ.get("SERVER_SOFTWARE") or "").startswith("Granian"):
             headers.append(("Server", ""))  # or it adds its name; it has no switch for that
+
+    def safer(self, environ: WSGIEnvironment, name: str, value: str) -> tuple[str, str]:
+        if name.lower() != "set-cookie" or cookie_name(value) in self.own_cookies:
+            return name, value
+        is_https = environ["wsgi.url_scheme"] == "https"
+        return name, with_attributes(value, self.cookies, is_https)
 
     def is_kept(self, name: str, value: str) -> bool:
         """What the view says is kept; what it sets to nothing, and Server, is left out."""
         name = name.lower()
         return name not in BANNERS and (bool(value) or name not in self.watched)
-
-
-def choose(profile: Profile, environ: WSGIEnvironment, status: str, content_type: str) -> Headers:
-    """A 304 changes headers of what the browser has stored, so it says nothing on policies that
-    it cannot know: neither a page's nonce, nor whether other sites may embed a picture."""
-    scheme = "https" if environ["wsgi.url_scheme"] == "https" else "http"
-    if content_type.startswith(PAGES) or "csp_page" in environ:
-        headers, policies = profile.page_headers(scheme, environ.get("csp_changes", ()))
-        return headers + [(name, with_nonce(policy, environ)) for name, policy in policies]
-    is_unchanged = status.startswith("304")
-    if is_unchanged and "text/html" in environ.get("HTTP_ACCEPT", ""):
-        return profile.of_pages_unchanged[scheme]
-    if environ.get("cors") is None:  # no other site was let in here
-        return profile.of_api[scheme]
-    if is_unchanged and environ.get("HTTP_SEC_FETCH_DEST") in LENT_TO:
-        return profile.of_lent_files_unchanged[scheme]
-    return (profile.of_lent_files if content_type.startswith(LENT_TYPES) else profile.of_api)[
-        scheme
-    ]
-
-
-def with_nonce(policy: str, environ: WSGIEnvironment) -> str:
-    if "'nonce'" not in policy:
-        return policy
-    return policy.replace("'nonce'", f"'nonce-{nonce_of(environ)}'")
 
 
 def read_parts(config: Config, profile: Profile) -> dict[str, Profile]:

@@ -342,6 +342,9 @@ def test_none_is_the_default_policy_and_nothing_is_none() -> None:
         ("SECURITY_PATHS", {"/docs/*": {"X-Frame-Options": "DENY"}}, "is not a path"),
         ("SECURITY_PATHS", {"/docs/": {"X Frame": "DENY"}}, "is not a header name"),
         ("SECURITY_PATHS", {"docs": {CSP: "script-scr 'self'"}}, "did you mean script-src?"),
+        ("SECURITY_COOKIES", "Secured", "is not one of Secure"),
+        ("SECURITY_HTTPS", "perhaps", "is not true or false"),
+        ("SECURITY_HTTPS_EXCEPT", "health", "is not a path"),
         ("SECURITY_CSP_PAGE", ["default-src"], "is not text"),
         ("SECURITY_CSP_PAGE", "script-scr 'self'", "did you mean script-src?"),
         ("SECURITY_CSP_PAGE", "script-src self", "put it in quotes; for example 'self'"),
@@ -458,6 +461,54 @@ def test_a_session_cookie_is_what_the_configuration_says() -> None:
         part.partition("=")[0] if part.startswith("session=") else part
         for part in cookie.split("; ")
     }
+
+
+def set_cookies(app: Flask, url: str = HTTPS) -> list[str]:
+    @app.get("/")
+    def index() -> Response:
+        session["a"] = 1
+        response = Response("fine")
+        response.set_cookie("plain", "1")
+        response.set_cookie("chosen", "1", samesite="None", secure=True)
+        response.set_cookie("remember_token", "1")
+        return response
+
+    cookies = app.test_client().get("/", base_url=url).headers.getlist("Set-Cookie")
+    return [cookie.partition("; ")[2] for cookie in sorted(cookies)]
+
+
+def test_every_cookie_is_as_safe_as_it_can_be_without_breaking_a_script() -> None:
+    chosen, plain, remembered, session_cookie = set_cookies(service())
+    assert plain == "Path=/; Secure; SameSite=Lax"
+    assert chosen == "Secure; Path=/; SameSite=None"
+    # these have settings of their own, which are obeyed
+    assert (remembered, session_cookie) == ("Path=/", "HttpOnly; Path=/")
+
+
+def test_over_http_no_cookie_is_lost() -> None:
+    assert set_cookies(service(), "http://localhost")[1] == "Path=/; SameSite=Lax"
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [("", "Path=/"), ("HttpOnly; SameSite=Strict", "Path=/; HttpOnly; SameSite=Strict")],
+)
+def test_the_attributes_of_cookies_are_chosen_by_configuration(value: str, sent: str) -> None:
+    assert set_cookies(service(SECURITY_COOKIES=value))[1] == sent
+
+
+def test_http_is_redirected_to_https_where_that_is_wanted() -> None:
+    app = service(SECURITY_HTTPS=True)
+    app.add_url_rule("/health", "health", lambda: "fine")
+    client = app.test_client()
+    response = client.post("/orders?a=1")
+    assert (response.status_code, response.location) == (308, "https://localhost/orders?a=1")
+    assert ON_EVERY_RESPONSE.items() <= dict(response.headers).items()
+    assert client.get("/health").status_code == 200
+    assert client.get("/", base_url=HTTPS).status_code == 404
+    everywhere = service(SECURITY_HTTPS="true", SECURITY_HTTPS_EXCEPT="")
+    assert everywhere.test_client().get("/health").status_code == 308
+    assert service().test_client().get("/orders").status_code == 404
 
 
 def test_two_applications_in_one_process_never_see_each_other() -> None:

@@ -34,6 +34,8 @@ Pages and headers (cors.py, csrf.py, security.py)
     policies.py          content security policies
     header_profiles.py   the security headers of one part of a service
     sessions.py          session cookies that browsers take
+    cookies.py           attributes that every cookie gets
+    https_redirect.py    from http to https, and never round in a circle
 Callers (authentication.py, app/tokens.py)
     credentials.py       a credential as it comes with a request
     identification.py    who presents it: only what may be right is compared, and only so often

@@ -1,18 +1,30 @@
-"""The security headers of one part of a service, ready for each kind of response."""
+"""The security headers of one part of a service, ready for each kind of response.
+
+Standards: W3C CSP 3 (nonces), the Fetch standard (Cross-Origin-Resource-Policy).
+"""
 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .policies import check_line, names_a_host, parse_policy, write_policy
 from .settings import did_you_mean, refuse
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 CSP, REPORT_ONLY = "Content-Security-Policy", "Content-Security-Policy-Report-Only"
 HSTS = "Strict-Transport-Security"
 CORP, COEP = "Cross-Origin-Resource-Policy", "Cross-Origin-Embedder-Policy"
+PAGES = ("text/html", "application/xhtml+xml")
+# what pages of other sites embed without CORS, in <img>, <link>, <script>: by type and by request
+SCRIPTS = ("text/javascript", "application/javascript")
+LENT = ("image/", "audio/", "video/", "font/", "text/css", *SCRIPTS)
+LENT_TO = {"image", "audio", "video", "track", "font", "style", "script"}
 # what says something of one response, or of one connection, and so is nobody's constant
 OF_ONE_RESPONSE = {"content-encoding", "content-length", "content-type", "date", "location", "vary"}
 OF_ONE_RESPONSE |= {"connection", "keep-alive", "set-cookie", "transfer-encoding", "upgrade"}
@@ -44,6 +56,23 @@ class Profile:
         self.of_lent_files_unchanged = by_scheme(unsaid if lends_files else headers, api)
         self.of_pages_unchanged = by_scheme(headers, {})
         self.of_pages: dict[tuple[str, Changes], tuple[Headers, Headers]] = {}
+
+    def headers_for(self, environ: WSGIEnvironment, status: str, content_type: str) -> Headers:
+        """A 304 changes headers of what the browser has stored, so it says nothing on policies
+        that it cannot know: neither a page's nonce, nor whether others may embed a picture."""
+        scheme = "https" if environ["wsgi.url_scheme"] == "https" else "http"
+        content_type = content_type.lower()
+        if content_type.startswith(PAGES) or "csp_page" in environ:
+            headers, policies = self.page_headers(scheme, environ.get("csp_changes", ()))
+            return headers + [(name, with_nonce(policy, environ)) for name, policy in policies]
+        is_unchanged = status.startswith("304")
+        if is_unchanged and "text/html" in environ.get("HTTP_ACCEPT", ""):
+            return self.of_pages_unchanged[scheme]
+        if environ.get("cors") is None:  # cors.py lets no other site in here
+            return self.of_api[scheme]
+        if is_unchanged and environ.get("HTTP_SEC_FETCH_DEST") in LENT_TO:
+            return self.of_lent_files_unchanged[scheme]
+        return (self.of_lent_files if content_type.startswith(LENT) else self.of_api)[scheme]
 
     def page_headers(self, scheme: str, changes: Changes) -> tuple[Headers, Headers]:
         """The headers and the policies of a page, made once for each view that changes its own.
@@ -89,6 +118,19 @@ class Profile:
                 refuse(key, name, f"is not sent{did_you_mean(name, headers)}", '{"NEL": "..."}')
             lends_files = lends_files and name != CORP
         return Profile(headers, page, self.api, reported, lends_files)
+
+
+def nonce_of(environ: WSGIEnvironment) -> str:
+    """The same one for the whole request."""
+    if "csp_nonce" not in environ:
+        environ["csp_nonce"] = secrets.token_urlsafe(16)
+    return cast("str", environ["csp_nonce"])
+
+
+def with_nonce(policy: str, environ: WSGIEnvironment) -> str:
+    if "'nonce'" not in policy:
+        return policy
+    return policy.replace("'nonce'", f"'nonce-{nonce_of(environ)}'")
 
 
 def by_scheme(headers: Mapping[str, str], policy: Mapping[str, str | None]) -> dict[str, Headers]:
