@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException, InternalServerError, default_exceptions
 
+from app.middleware.engine.kept_headers import headers_of, keep_headers
 from app.middleware.engine.pipeline import ResponseParts, pipeline_of
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ INTERNAL = "The server could not do what was asked. The request id finds the rea
 
 def configure_errors(app: Flask) -> None:
     """Render every error of this application, those included that leave Flask itself."""
+    keep_headers(app)  # where an extension's handler comes before this one
     has_page = Path(app.root_path, app.template_folder or "templates", "error.html").is_file()
 
     @app.errorhandler(HTTPException)
@@ -50,7 +51,7 @@ def configure_errors(app: Flask) -> None:
             response.mimetype = PROBLEM_JSON
         if has_page:
             response.vary.add("Accept")
-        for name, value in extra_headers(error, request.environ):
+        for name, value in headers_of(error):
             response.headers.add(name, value)
         return response
 
@@ -99,13 +100,6 @@ def describe(error: HTTPException, environ: WSGIEnvironment) -> dict[str, Any]:
     if "request_id" in environ:
         problem["request_id"] = environ["request_id"]
     return problem
-
-
-def extra_headers(error: HTTPException, environ: WSGIEnvironment) -> Headers:
-    """WWW-Authenticate, Allow, Retry-After and what the exception brings itself."""
-    own = getattr(error, "headers", None) or {}
-    headers = error.get_headers(environ) + list(own.items() if isinstance(own, Mapping) else own)
-    return [(name, value) for name, value in headers if name.lower() != "content-type"]
 
 
 def prefers_html() -> bool:

@@ -188,3 +188,19 @@ def test_every_promise_holds_in_any_order_of_the_middlewares(log: Log) -> None:
             except (AssertionError, ValueError) as error:
                 failures.append(f"{kind.name}, in the order {' '.join(order)}: {error}")
     assert not failures, failures[0]
+
+
+# -- in other people's hands -----------------------------------------------------------------------
+
+NEEDED = {401: "WWW-Authenticate", 405: "Allow", 415: "Accept", 429: "Retry-After"}
+RENDERED = [kind for kind in KINDS if kind.status in NEEDED and kind.method != "HEAD"]
+
+
+@pytest.mark.parametrize("kind", RENDERED, ids=lambda kind: kind.name)
+def test_an_error_keeps_the_headers_that_it_needs_whoever_renders_it(log: Log, kind: Kind) -> None:
+    app = application(log, [*PRESENT, "errors"])
+    app.register_error_handler(kind.status, lambda error: ("in our own words", error.code))
+    for _ in range(kind.times):
+        response = ask(app, kind, None)
+    assert (response.status, response.body) == (kind.status, b"in our own words")
+    assert response.all(NEEDED[kind.status])

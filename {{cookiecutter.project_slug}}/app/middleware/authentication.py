@@ -1,8 +1,8 @@
 """Only a caller with a configured API key, or a valid token, reaches a view that is not @public.
 
 Needs:  pip install "flask>=3.1,<4" "python-dotenv>=1.1,<2"
-Copy:   engine/ (api_keys, attempts, clients, counters, credentials, identification,
-        key_commands, settings)
+Copy:   engine/ (api_keys, attempts, clients, counters, credentials, exchange, header_lists,
+        identification, kept_headers, key_commands, pipeline, settings)
 Add:    configure_authentication(app)
 
 Key                  Default          Meaning (unit)
@@ -63,6 +63,7 @@ from .engine.credentials import (
     proof_of,
 )
 from .engine.identification import Identification, TokenVerifier
+from .engine.kept_headers import keep_headers
 from .engine.key_commands import key_commands
 from .engine.settings import Config, is_missing, refuse
 
@@ -91,6 +92,7 @@ def configure_authentication(app: Flask, verify_token: TokenVerifier | None = No
     identification = Identification(KeyRing(callers), verify_token, attempts)
     authentication = Authentication(app.view_functions, identification)
     app.extensions["authentication"] = authentication
+    keep_headers(app)  # WWW-Authenticate, whoever renders a 401
 
     @app.before_request
     def check_request() -> Response | None:

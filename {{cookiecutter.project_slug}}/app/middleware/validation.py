@@ -1,7 +1,8 @@
 """A view sees a body that is whole, within its limit and of a type it expects, or it does not run.
 
 Needs:  pip install "flask>=3.1,<4"
-Copy:   engine/ (bodies, exchange, forms, pipeline, settings, strict_json)
+Copy:   engine/ (bodies, exchange, forms, header_lists, kept_headers, pipeline, settings,
+        strict_json)
 Add:    configure_request_validation(app)
 
 Key                    Default  Meaning (unit)
@@ -44,6 +45,7 @@ from werkzeug.exceptions import UnsupportedMediaType as WerkzeugUnsupportedMedia
 
 from .engine.bodies import expect_exact_body, has_body
 from .engine.forms import URLENCODED, StrictFormParser
+from .engine.kept_headers import keep_headers
 from .engine.pipeline import pipeline_of
 from .engine.settings import Config, as_items, read_list, read_mapping, read_whole_number, refuse
 from .engine.strict_json import make_json_strict, refuse_json
@@ -74,6 +76,7 @@ def configure_request_validation(app: Flask) -> None:
     if not (hosts or config["MAX_CONTENT_LENGTH"] or types or is_changed):
         return
     make_json_strict(app)
+    keep_headers(app)  # Accept, whoever renders a 415
     if hosts:
         pipeline_of(app).on_begin(lower_case_host)  # when a proxy's Host has been put in place
 

@@ -3,6 +3,7 @@
 A request and its response
     pipeline.py          the one WSGI layer, and the phases of a request in their order
     exchange.py          one request and its response: the head held back, the body passed on
+    kept_headers.py      headers that an error needs, whoever renders it
     clients.py           an address and who stands behind it; what a CORS preflight is
     paths.py             which paths a setting is for
 Settings
