@@ -103,6 +103,8 @@ def add_views(app: Flask) -> None:
     app.add_url_rule("/api/take", "take", public(take), methods=["POST"])
     app.add_url_rule("/api/who", "who", public(lambda: {"user": session.get("user")}))
     app.add_url_rule("/api/both", "both", public(lambda: {}), methods=["GET", "POST"])
+    cookie = Response("a cookie", headers={"Set-Cookie": "colour=green"})
+    app.add_url_rule("/api/cookie", "cookie", public(lambda: cookie))
     app.add_url_rule("/page", "page", public(lambda: "<p>a page"))
     app.add_url_rule("/api/private", "private", tell_caller)
     app.add_url_rule("/api/boom", "boom", public(lambda: str(1 // 0)))
@@ -176,6 +178,8 @@ def look(app: Flask, tokens: list[str], log: Path) -> list[Any]:
         ask(app, "GET", "/static/a.css"),
         *(ask(app, "GET", "/api/who", headers={"Cookie": one}) for one in cookies(app)),
         ask(app, "GET", "/api/boom"),
+        ask(app, "GET", "/api/cookie", environ_base=https),
+        ask(app, "POST", "/api/take", **json_body, headers={"Origin": FOREIGN}),
         ask(app, "POST", "/api/take", **json_body),
         ask(app, "POST", "/api/take", data={"a": "x" * 200, "b": "y", "c": "z"}),
         ask(app, "POST", "/api/take", data={"a": "x" * 200, "b": (io.BytesIO(b"y"), "y.txt")}),
@@ -254,6 +258,10 @@ CASES = {
     "CORS_EXTRA_ALLOW_HEADERS": Case(["X-Mine"], PAGES, same=([],)),
     "CORS_EXTRA_EXPOSE_HEADERS": Case(["X-Mine"], PAGES, same=([],)),
     "CORS_MAX_AGE": Case([60, 0], PAGES),
+    "CORS_DEBUG": Case([True, "true"], PAGES, same=(False, "false")),
+    "CSRF_PROTECTION": Case([False, "false"], same=(True, "true")),
+    "CSRF_TRUSTED_ORIGINS": Case([FOREIGN, ["https://evil.test"]], same=([], {})),
+    "CSRF_EXEMPT_PATHS": Case(["/api/take", ["/api/"]], same=([], {})),
     "CORS_SUPPORTS_CREDENTIALS": Case([False, "false"], PAGES, same=(True, "true")),
     "RATELIMIT_ENABLED": Case([False, "false"], LIMITED, same=(True, "true")),
     "RATELIMIT_DEFAULT": Case(["2 per minute", "2 per hour; 1 per second"]),
@@ -304,6 +312,9 @@ CASES = {
     "SECURITY_CSP_PAGE": Case(["default-src 'self'"]),
     "SECURITY_CSP_API": Case(["default-src 'self'"]),
     "SECURITY_PATHS": Case([{"/page": {"X-Frame-Options": "SAMEORIGIN"}}], same=({},)),
+    "SECURITY_COOKIES": Case(["HttpOnly", "SameSite=Strict"]),
+    "SECURITY_HTTPS": Case([True, "true"], same=(False, "false")),
+    "SECURITY_HTTPS_EXCEPT": Case(["/page", ["/api/"]], {"SECURITY_HTTPS": True}),
     "PRODUCTION": Case([True], PAGES, same=(False,)),
     "CHECKS_SILENCED": Case([["W009"], "W009,W010"], CHECKED, same=([], {})),
 }
