@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "SECRET_KEY": "a key for these tests that is long enough",
     "LOG_FORMAT": "json",
     "LOG_AT_ONCE": True,  # a test reads it right after the request
+    "LOG_SKIP": [],
     "CORS_ORIGINS": [ALLOWED],
     "RATELIMIT_DEFAULT": "100000 per hour",
     "TRUSTED_PROXIES": 1,

@@ -2,7 +2,7 @@
 
 Needs:  pip install "flask>=3.1,<4" "orjson>=3.10,<4"
 Copy:   engine/ (pipeline, exchange, settings, context, ids, lines, destinations, output, rendering,
-        records, tracebacks)
+        records, refusals, routes, tracebacks)
 Add:    configure_request_logging(app)
 
 Key                Default  Meaning (unit)
@@ -13,6 +13,12 @@ LOG_LEVEL          "INFO"   from which level on the records of other loggers are
 LOG_FILE           "-"      "-" is standard output; or a path, opened anew after a rotation
 LOG_AT_ONCE        false    write each line when it is made, not gathered for 20 ms; true where
                             LOG_FORMAT is "text" or TESTING is true
+LOG_SKIP           below    paths that are logged only if the response is not 2xx, or slow; by
+                            default /health, /ready, /metrics
+LOG_PATH           "path"   "rule": the route's rule, /reset/<token>, in place of the path
+LOG_SLOW           0        from how many seconds on a request's line is a WARNING; 0: never
+LOG_START          false    also write "request_started" when a request comes in
+LOG_FIELDS         {}       other names for members of JSON lines: {"level": "severity"}
 SECURITY_LOG_FILE  ""       "-" or a path: also gets the line, as JSON with an "event", of each 401,
                             403, 413, 429, and 400 for a host (once, if it is LOG_FILE's); "" is off
 
@@ -20,15 +26,18 @@ Every response carries X-Request-ID: the client's, if it matches [A-Za-z0-9._-]{
 Others find the ids in environ["request_id"], environ["trace_id"], g.request_id and in every record
 of the logging module, and name the caller of the line in g.client or environ["client"]. A job or a
 command has an id too if it sets one: g.request_id = "nightly-report". Where OpenTelemetry has an
-active span, its ids are the line's; Sentry's events have the tag request_id.
+active span, its ids are the line's; Sentry's events have the tag request_id. Members of one's own:
+
+    configure_request_logging(app, edit_line=name_tenant)
+
+    def name_tenant(line, environ):  # may add members, change and delete them
+        line["tenant"] = environ.get("tenant")
 
 Nobody waits for the log. A reader that stalls costs lines, which are counted: "log_lines_dropped"
 says how many as soon as there is room again. Lines are whole: in a pipe at most 4096 bytes, which
-it takes at once or not at all, elsewhere 64 KB; longer members lose their middle ("truncated":
-true). Standard output is the one at start: a replaced sys.stdout gets no line, except in tests.
-
-Records of other loggers are written the same way, with their extra members, unless a handler that
-writes to the console has them already.
+it takes at once or not at all, elsewhere 64 KB; longer members lose their middle ("truncated").
+Standard output is the one at start: a replaced sys.stdout gets no line, except in tests. Records of
+other loggers are lines too, unless a handler that writes to the console has them already.
 
 Standards: W3C Trace Context, PEP 3333, OWASP Logging Cheat Sheet, OWASP ASVS 5.0 16.4.1
 Version: 2.0.0
@@ -42,44 +51,53 @@ if __name__ == "logging":  # every import of the standard library's logging woul
         "put it into a package (app/middleware/logging.py) or rename it to request_logging.py"
     )
 
-import os
+import logging
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Flask
-from werkzeug.exceptions import SecurityError
-from werkzeug.wsgi import get_host
 
 from .engine.context import CURRENT, Current, note_spans, tell_g
-from .engine.lines import (
-    Lines,
-    lines_to_file,
-    lines_to_standard_output,
-    write_before_sigterm,
-)
-from .engine.output import Output
+from .engine.lines import write_before_sigterm
+from .engine.output import Output, open_lines, read_names
 from .engine.pipeline import pipeline_of
 from .engine.records import write_records
-from .engine.rendering import Fields, timestamp
-from .engine.settings import Config, is_missing, read_boolean, read_choice, refuse
+from .engine.refusals import refusal_of
+from .engine.rendering import RECORD_MEMBERS, REQUEST_MEMBERS, Fields, as_member, timestamp
+from .engine.routes import NO_ROUTE
+from .engine.settings import (
+    Config,
+    is_missing,
+    read_boolean,
+    read_choice,
+    read_list,
+    read_seconds,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
     from .engine.exchange import Exchange, Headers
 
+    EditLine = Callable[[Fields, WSGIEnvironment], object]
+
+logger = logging.getLogger(__name__)
+
 FORMATS = ("json", "text")
 LEVELS = ("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL")
-EVENTS = {401: "authn_failed", 403: "authz_denied", 413: "body_refused", 429: "rate_limited"}
+SKIPPED = ("/health", "/ready", "/metrics")
 
 
-def configure_request_logging(app: Flask) -> None:
+def configure_request_logging(app: Flask, edit_line: EditLine | None = None) -> None:
     """Give every response its X-Request-ID and every request its line.
 
+    :param edit_line: is given the members of a request's line, and the environ.
     :raises ValueError: if a key is wrong or a file cannot be opened, with what to write instead.
     """
-    log = _RequestLog(app)
+    log = app.extensions["request_logging"] = _RequestLog(app, edit_line)
     pipeline = pipeline_of(app)
     pipeline.on_begin(log.begin)
     pipeline.on_headers(log.add_request_id)
@@ -90,35 +108,40 @@ def configure_request_logging(app: Flask) -> None:
 class _RequestLog:
     """The log of one application: where its lines go, and what is in them."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, edit_line: EditLine | None) -> None:
         config = self.config = app.config
-        is_text = read_choice(config, "LOG_FORMAT", FORMATS) == "text"
-        level = read_choice(config, "LOG_LEVEL", LEVELS)
-        is_test = bool(config.get("TESTING"))
-        at_once = read_boolean(config, "LOG_AT_ONCE", default=is_text or is_test)
+        self.edit_line = edit_line
+        self.skipped = frozenset(read_list(config, "LOG_SKIP", SKIPPED))
+        self.has_rules = read_choice(config, "LOG_PATH", ("path", "rule")) == "rule"
+        self.slow = read_seconds(config, "LOG_SLOW", 0.0) or float("inf")
+        self.has_starts = read_boolean(config, "LOG_START", default=False)
+        if self.has_starts and self.has_rules:
+            refuse("LOG_START", True, "and LOG_PATH rule: no route is known at the start", "false")
 
-        path = "-" if is_missing(config.get("LOG_FILE")) else config["LOG_FILE"]
-        lines = _open(config, "LOG_FILE", path)
-        self.output = Output(lines, at_once, is_text)
-        security_path = config.get("SECURITY_LOG_FILE")
-        self.security: Output | None = None
-        if security_path == path:  # one line for both
-            self.security = self.output
-        elif not is_missing(security_path):
-            self.security = Output(_open(config, "SECURITY_LOG_FILE", security_path), at_once)
-
-        if not at_once:
-            write_before_sigterm()
+        self.output, self.security = _open_outputs(config)
         self.has_begun = False
         self.before_first_request = partial(note_spans, app)
         tell_g(app)
-        write_records(app, self.output, level)
+        write_records(app, self.output, read_choice(config, "LOG_LEVEL", LEVELS))
+
+    @property
+    def dropped(self) -> int:
+        """How many lines of this process found no room so far."""
+        outputs = {self.output, self.security or self.output}
+        return sum(output.lines.dropped_so_far for output in outputs)
 
     def begin(self, environ: WSGIEnvironment) -> None:
         if not self.has_begun:
             self.has_begun = True
             self.before_first_request()
-        Current(environ, self.output)
+        now = Current(environ, self.output)
+        if self.has_starts and not self.is_skipped(environ):
+            fields = {"time": timestamp(time.time()), "level": "INFO", "message": "request_started"}
+            fields |= {"request_id": now.request_id, "method": environ["REQUEST_METHOD"]}
+            self.output.write_request(fields | {"path": _path(environ)})
+
+    def is_skipped(self, environ: WSGIEnvironment) -> bool:
+        return environ.get("PATH_INFO") in self.skipped
 
     def add_request_id(self, environ: WSGIEnvironment, status: str, headers: Headers) -> None:
         for name, _ in headers:
@@ -130,7 +153,13 @@ class _RequestLog:
 
     def end(self, exchange: Exchange) -> None:
         try:
-            self.write(exchange.environ, self.fields(exchange))
+            fields = self.fields(exchange)
+            if self.is_skipped(exchange.environ) and _is_fine(fields):
+                return
+            status = fields["status"]
+            if self.edit_line is not None:
+                fields = _edited(fields, exchange.environ, self.edit_line)
+            self.write(exchange.environ, status, fields)
         except Exception:  # something odd in the environ or in g: the request goes on
             self.output.drop()
 
@@ -149,15 +178,16 @@ class _RequestLog:
         method = environ.get("REQUEST_METHOD")
         client = environ.get("client") or (now.in_g or {}).get("client")
         rule = getattr(now.request, "url_rule", None)
+        seconds = time.perf_counter() - exchange.began
         fields = {
             "time": timestamp(time.time()),
-            "level": "INFO",
+            "level": "INFO" if seconds < self.slow else "WARNING",
             "message": "request_completed",
             "request_id": now.request_id,
             "method": method,
-            "path": environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
+            "path": (rule.rule if rule else NO_ROUTE) if self.has_rules else _path(environ),
             "status": status,
-            "duration_ms": int((time.perf_counter() - exchange.began) * 100_000) / 100,
+            "duration_ms": int(seconds * 100_000) / 100,
             "bytes": 0 if method == "HEAD" or status in (204, 304) else exchange.sent,
             "remote_addr": environ.get("REMOTE_ADDR"),
             "user_agent": environ.get("HTTP_USER_AGENT"),
@@ -168,10 +198,10 @@ class _RequestLog:
         }
         return fields | {"span_id": now.span_id} if now.span_id else fields
 
-    def write(self, environ: WSGIEnvironment, fields: Fields) -> None:
+    def write(self, environ: WSGIEnvironment, status: int, fields: Fields) -> None:
         event = None
         if self.security is not None:
-            event = _security_event(environ, fields["status"], self.config)
+            event = refusal_of(environ, status, self.config.get("TRUSTED_HOSTS"))
         if self.security is None or event is None:
             self.output.write_request(fields)
             return
@@ -180,28 +210,41 @@ class _RequestLog:
         self.security.write_request(fields | event)
 
 
-def _open(config: Config, key: str, path: object) -> Lines:
-    if path == "-":
-        return lines_to_standard_output(is_test=bool(config.get("TESTING")))
-    example = "- or /var/log/service.log"
-    if not isinstance(path, str | os.PathLike):
-        refuse(key, path, "is not a path", example)
+def _open_outputs(config: Config) -> tuple[Output, Output | None]:
+    """Where the lines go, and where those for a security person."""
+    is_text = read_choice(config, "LOG_FORMAT", FORMATS) == "text"
+    is_test = bool(config.get("TESTING"))
+    at_once = read_boolean(config, "LOG_AT_ONCE", default=is_text or is_test)
+    names = read_names(config, "LOG_FIELDS", (*REQUEST_MEMBERS, *RECORD_MEMBERS, "dropped"))
+    if not at_once:
+        write_before_sigterm()
+
+    path = "-" if is_missing(config.get("LOG_FILE")) else config["LOG_FILE"]
+    output = Output(open_lines("LOG_FILE", path, is_test), at_once, is_text, names)
+    security = config.get("SECURITY_LOG_FILE")
+    if is_missing(security):
+        return output, None
+    if security == path:  # one line for both
+        return output, output
+    lines = open_lines("SECURITY_LOG_FILE", security, is_test)
+    return output, Output(lines, at_once, names=names)
+
+
+def _path(environ: WSGIEnvironment) -> str:
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return path
+
+
+def _is_fine(fields: Fields) -> bool:
+    is_success = 200 <= fields["status"] < 300 and fields["outcome"] == "complete"
+    return is_success and bool(fields["level"] == "INFO")
+
+
+def _edited(fields: Fields, environ: WSGIEnvironment, edit: EditLine) -> Fields:
+    line = dict(fields)
     try:
-        return lines_to_file(os.fspath(path))
-    except (OSError, ValueError) as error:  # ValueError: a null character
-        why = getattr(error, "strerror", error)
-        refuse(key, path, f"is not a file that can be written to ({why})", example)
-
-
-def _security_event(environ: WSGIEnvironment, status: int, config: Config) -> Fields | None:
-    """What a security person looks for: set by whoever refused, else told from the status."""
-    event = environ.get("security_event")
-    if event is not None:
-        return {key: str(value) for key, value in event.items()}
-    if status == 400:
-        trusted = config.get("TRUSTED_HOSTS") or None
-        try:
-            get_host(environ, trusted.split(",") if isinstance(trusted, str) else trusted)
-        except SecurityError:
-            return {"event": "host_refused"}
-    return {"event": EVENTS[status]} if status in EVENTS else None
+        edit(line, environ)
+    except Exception:
+        logger.exception("%s failed; the line is as it was", edit)
+        return fields
+    return {key: line[key] if key in fields else as_member(line[key]) for key in line}

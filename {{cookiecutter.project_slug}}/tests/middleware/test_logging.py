@@ -374,6 +374,147 @@ def test_addresses_that_are_set_further_in_are_the_ones_logged(app: Flask, log: 
     assert lines_of(log)[0]["remote_addr"] == "203.0.113.7"
 
 
+# -- what is logged, and how much of it ------------------------------------------------------------
+
+
+def test_health_checks_are_quiet_while_all_is_well(log: Path) -> None:
+    app = logging_to(log)
+    app.add_url_rule("/health", view_func=lambda: ("", int(request.args.get("status", 200))))
+    for path in ("/health", "/health?status=204", "/health?status=503", "/metrics", "/healthy"):
+        ask(app, path)
+    assert [(line["path"], line["status"]) for line in lines_of(log)] == [
+        ("/health", 503),
+        ("/metrics", 404),
+        ("/healthy", 404),
+    ]
+
+
+def sleep(seconds: float) -> str:
+    time.sleep(seconds)
+    return ""
+
+
+def test_a_quiet_path_that_is_slow_or_left_is_not_quiet(log: Path) -> None:
+    app = logging_to(log, LOG_SKIP=["/slow", "/left"], LOG_SLOW=0.01)
+    app.add_url_rule("/slow", "slow", view_func=lambda: sleep(0.02))
+    app.add_url_rule("/left", "left", view_func=lambda: Response(iter("abc")))
+    ask(app, "/slow")
+    body, *_ = run_wsgi_app(app, EnvironBuilder("/left").get_environ())
+    body.close()  # type: ignore[attr-defined]
+    assert [(line["path"], line["level"], line["outcome"]) for line in lines_of(log)] == [
+        ("/slow", "WARNING", "complete"),
+        ("/left", "INFO", "aborted"),
+    ]
+
+
+def test_nothing_is_quiet_if_no_path_is_named(log: Path) -> None:
+    app = logging_to(log, LOG_SKIP=[])
+    app.add_url_rule("/health", view_func=lambda: "")
+    ask(app, "/health")
+    assert len(lines_of(log)) == 1
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_a_secret_in_the_path_is_not_logged_where_the_routes_rule_is(log: Path, style: str) -> None:
+    app = logging_to(log, LOG_PATH="rule", LOG_FORMAT=style)
+    app.add_url_rule("/reset/<token>", view_func=lambda token: "")
+    ask(app, "/reset/hush")
+    ask(app, "/resett/hush")
+    ask(app, "/reset/hush", method="POST")
+    written = log.read_text()
+    assert "hush" not in written
+    assert written.count("/reset/<token>") == 1
+    assert written.replace("%20", " ").count("(no route)") == 2
+
+
+def test_a_slow_request_is_a_warning(log: Path) -> None:
+    app = logging_to(log, LOG_SLOW="0.02")
+    app.add_url_rule("/<float:seconds>", view_func=sleep)
+    ask(app, "/0.0")
+    ask(app, "/0.03")
+    assert [line["level"] for line in lines_of(log)] == ["INFO", "WARNING"]
+
+
+def test_a_request_that_never_ends_leaves_a_trace_if_starts_are_logged(log: Path) -> None:
+    app = logging_to(log, LOG_START=True)
+    app.add_url_rule("/", view_func=lambda: Response(iter("abc")))
+    environ = EnvironBuilder("/", query_string="secret=hush").get_environ()
+    _body, _status, headers = contextvars.Context().run(run_wsgi_app, app, environ)
+    (line,) = lines_of(log)
+    assert list(line) == ["time", "level", "message", "request_id", "method", "path"]
+    assert (line["message"], line["method"], line["path"]) == ("request_started", "GET", "/")
+    assert line["request_id"] == headers["X-Request-ID"]
+
+
+def test_a_start_is_a_line_for_people_too_and_none_of_a_quiet_path(log: Path) -> None:
+    app = logging_to(log, LOG_START=True, LOG_FORMAT="text")
+    app.add_url_rule("/health", view_func=lambda: "")
+    ask(app, "/health")
+    ask(app, "/x", headers={"X-Request-ID": "client-id-1"})
+    first, second = log.read_text().splitlines()
+    assert first.endswith(" GET /x client-id-1 started")
+    assert " GET /x 404 " in second
+
+
+def test_a_services_own_members_come_and_others_go(log: Path) -> None:
+    def edit(line: dict[str, Any], environ: dict[str, Any]) -> None:
+        line["tenant"] = environ["tenant"]
+        line["what"] = {"a": Path("/b"), "c": "d\u202e"}
+        del line["user_agent"]
+        line["path"] = line["path"].partition(";")[0]
+
+    app = Flask("edited")
+    app.config.update(LOG_FILE=str(log), LOG_AT_ONCE=True)
+    configure_request_logging(app, edit_line=edit)
+    ask(app, "/a;b", environ_overrides={"tenant": "blue\n"})
+    (line,) = lines_of(log)
+    assert (line["tenant"], line["path"]) == ("blue\\n", "/a")
+    assert line["what"] == {"a": "/b", "c": "d\\u202e"}
+    assert list(line) == [key for key in KEYS if key != "user_agent"] + ["tenant", "what"]
+
+
+@no_handlers()
+def test_a_line_is_not_lost_if_its_editor_fails(log: Path) -> None:
+    def edit(line: dict[str, Any], environ: dict[str, Any]) -> None:
+        line.clear()
+        raise KeyError("tenant")
+
+    app = Flask("edited")
+    app.config.update(LOG_FILE=str(log), LOG_AT_ONCE=True)
+    configure_request_logging(app, edit_line=edit)
+    ask(app, "/")
+    record, line = lines_of(log)
+    assert record["exception"].endswith("KeyError: 'tenant'")
+    assert list(line) == KEYS
+
+
+def test_a_line_for_people_does_without_what_its_editor_deletes(log: Path) -> None:
+    app = Flask("edited")
+    app.config.update(LOG_FILE=str(log), LOG_FORMAT="text")
+    configure_request_logging(app, edit_line=lambda line, environ: line.clear())
+    ask(app, "/")
+    assert log.read_text() == f"{log.read_text()[:8]} - -\n"
+
+
+@no_handlers()
+def test_members_of_json_lines_can_have_other_names(log: Path) -> None:
+    names = {"level": "severity", "time": "timestamp", "request_id": "http.request_id"}
+    app = logging_to(log, "named", LOG_FIELDS=names)
+
+    @app.get("/")
+    def view() -> str:
+        app.logger.warning("careful")
+        return ""
+
+    ask(app, "/", headers={"X-Request-ID": "client-id-1"})
+    app.extensions["pipeline"].ending[0].__self__.output.drop()
+    record, line, count = (json.loads(text) for text in log.read_bytes().splitlines())
+    assert [one["severity"] for one in (record, line, count)] == ["WARNING", "INFO", "WARNING"]
+    assert record["http.request_id"] == line["http.request_id"] == "client-id-1"
+    assert list(count) == ["timestamp", "severity", "message", "dropped"]
+    assert not {"level", "time", "request_id"} & {*record, *line, *count}
+
+
 # -- how a response ends --------------------------------------------------------------------------
 
 Start = Callable[..., Callable[[bytes], object]]
@@ -1551,6 +1692,14 @@ def test_lines_for_people_are_lines_too(log: Path) -> None:
         ("LOG_FORMAT", "yaml", "json, text"),
         ("LOG_LEVEL", "LOUD", "WARNING"),
         ("LOG_AT_ONCE", "soon", "true or false"),
+        ("LOG_SLOW", "soon", "is not a number of seconds"),
+        ("LOG_SKIP", 5, "is not a list"),
+        ("LOG_PATH", "url", "is not one of path, rule"),
+        ("LOG_START", "often", "is not true or false"),
+        ("LOG_FIELDS", "severity", "is not a mapping"),
+        ("LOG_FIELDS", {"levle": "severity"}, "is not a member of a line; did you mean level"),
+        ("LOG_FIELDS", {"level": ""}, "is not a name"),
+        ("LOG_FIELDS", {"level": "status"}, "is the name of two members"),
         ("LOG_FILE", 3, "is not a path; for example - or"),
         ("LOG_FILE", False, "is not a path; for example - or"),
         ("LOG_FILE", "\0", "is not a file that can be written to"),
@@ -1562,7 +1711,14 @@ def test_lines_for_people_are_lines_too(log: Path) -> None:
 def test_a_wrong_key_is_refused_with_its_remedy(key: str, value: object, remedy: str) -> None:
     app = Flask("service")
     app.config[key] = value
-    with pytest.raises(ValueError, match=f"{key}: .*{re.escape(ascii(value))}.*{remedy}"):
+    with pytest.raises(ValueError, match=f"^{key}: .*{remedy}.*"):
+        configure_request_logging(app)
+
+
+def test_the_start_and_the_rule_of_a_request_are_not_logged_together() -> None:
+    app = Flask("service")
+    app.config.update(LOG_START=True, LOG_PATH="rule")
+    with pytest.raises(ValueError, match=r"^LOG_START: True and LOG_PATH rule: no route is known"):
         configure_request_logging(app)
 
 
@@ -1573,7 +1729,7 @@ def test_the_file_needs_nothing_of_the_service_but_its_engine() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
     }
-    assert imported - sys.stdlib_module_names == {"flask", "werkzeug", "_typeshed", ".engine"}
+    assert imported - sys.stdlib_module_names == {"flask", "_typeshed", ".engine"}
 
 
 def test_beside_the_standard_librarys_logging_it_says_how_to_be_named(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ A request and its response
     kept_headers.py      headers that an error needs, whoever renders it
     clients.py           an address and who stands behind it; what a CORS preflight is
     paths.py             which paths a setting is for
+    routes.py            which route a request has matched, known until its end
+    refusals.py          what a security person looks for
 Settings
     settings.py          reads configuration keys, and refuses a wrong one in one style of message
 Log lines (logging.py)

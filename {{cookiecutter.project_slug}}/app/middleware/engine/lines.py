@@ -15,10 +15,11 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from types import FrameType
 
 from .destinations import Captured, Destination, File, StandardOutput, standard_output
-from .rendering import as_json, timestamp
+from .rendering import as_json, renamed, timestamp
 
 GATHER_SECONDS = 0.02
 IDLE_ROUNDS = 50  # of gathering, before the thread sleeps until there is a line
@@ -32,6 +33,7 @@ class Lines:
     def __init__(self, destination: Destination | None) -> None:
         """:param destination: None takes nothing: a closed standard output."""
         self.destination = destination
+        self.names: Mapping[str, str] = {}  # other names for the members of the count
         self.reset()
 
     def reset(self) -> None:
@@ -39,7 +41,8 @@ class Lines:
         self.lock = threading.RLock()  # of what is gathered
         self.gathered: list[bytes] = []
         self.size = 0
-        self.dropped = 0
+        self.dropped = 0  # since the last count was written
+        self.dropped_so_far = 0
         self.writing = threading.RLock()
         self.is_writing = False
         self.taken: list[bytes] = []  # the newest first
@@ -51,7 +54,7 @@ class Lines:
         with self.lock:
             is_first = not self.gathered
             if self.size + len(line) > MOST_BYTES:
-                self.dropped += 1
+                self.count_drop()
             else:
                 self.gathered.append(line)
                 self.size += len(line)
@@ -61,8 +64,12 @@ class Lines:
     def drop(self, at_once: bool) -> None:
         """Count a line that cannot be made."""
         with self.lock:
-            self.dropped += 1
+            self.count_drop()
         self.see_to_it(at_once)
+
+    def count_drop(self) -> None:
+        self.dropped += 1
+        self.dropped_so_far += 1
 
     def see_to_it(self, at_once: bool) -> None:
         is_now = at_once or _writer.has_ended or isinstance(self.destination, Captured)
@@ -102,7 +109,7 @@ class Lines:
                 lines, self.gathered, self.size = self.gathered, [], 0
                 dropped, self.dropped = self.dropped, 0
             if dropped:
-                lines.append(_count_of(dropped))
+                lines.append(_count_of(dropped, self.names))
             self.taken = lines[::-1]
         return bool(self.taken)
 
@@ -117,9 +124,10 @@ class Lines:
         return b"".join(lines)
 
 
-def _count_of(dropped: int) -> bytes:
+def _count_of(dropped: int, names: Mapping[str, str]) -> bytes:
     now = {"time": timestamp(time.time()), "level": "WARNING"}
-    return as_json(now | {"message": "log_lines_dropped", "dropped": dropped})
+    fields = now | {"message": "log_lines_dropped", "dropped": dropped}
+    return as_json(renamed(fields, names))
 
 
 # -- the one thread --------------------------------------------------------------------------------

@@ -18,11 +18,9 @@ from flask.logging import default_handler
 from .context import current, current_ids
 from .destinations import LONGEST
 from .output import Output
-from .rendering import Fields, as_member, cut, readable, timestamp
+from .rendering import IDS, RECORD_MEMBERS, Fields, as_member, cut, readable, timestamp
 from .tracebacks import Traceback
 
-IDS = ("request_id", "trace_id", "span_id")
-OURS = ("time", "level", "message", "logger", *IDS, "exception", "stack", "truncated")
 STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", *IDS}
 
 
@@ -112,7 +110,7 @@ def fields_of(record: logging.LogRecord) -> Fields:
         fields["span_id"] = as_member(record.span_id)  # type: ignore[attr-defined]
     for name, value in record.__dict__.items():
         if name not in STANDARD:
-            fields[f"extra_{name}" if name in OURS else readable(name)] = as_member(value)
+            fields[f"extra_{name}" if name in RECORD_MEMBERS else readable(name)] = as_member(value)
     if record.exc_info and record.exc_info[0]:
         fields["exception"] = Traceback(record.exc_info)
     elif record.exc_text:

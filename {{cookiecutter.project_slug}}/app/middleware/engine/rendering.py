@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -22,6 +22,12 @@ FEW = 100  # characters: if each member has been cut to so few, there are too ma
 MOST_MEMBERS = 20  # of them stay then
 COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 MILLISECONDS = [f".{n:03d}Z" for n in range(1000)]
+IDS = ("request_id", "trace_id", "span_id")
+RECORD_MEMBERS = ("time", "level", "message", "logger", *IDS, "exception", "stack", "truncated")
+REQUEST_MEMBERS = (
+    *("time", "level", "message", "request_id", "method", "path", "status", "duration_ms", "bytes"),
+    *("remote_addr", "user_agent", "endpoint", "trace_id", "client", "outcome", "span_id", "event"),
+)
 FROM_CLIENT = ("method", "path", "remote_addr", "user_agent")
 
 _last_second = (-1, "")  # and how a timestamp has it
@@ -58,31 +64,41 @@ def as_harmless_json(fields: Fields) -> bytes | None:
     return line if is_harmless else None
 
 
+def renamed(fields: Fields, names: Mapping[str, str]) -> Fields:
+    return {names.get(name, name): value for name, value in fields.items()}
+
+
 def as_text(fields: Fields, colours: bool) -> bytes:
     """For people: a clock and what happened; what needs more lines is indented below."""
-    clock = time.strftime("%H:%M:%S") + fields["time"][19:23]
-    words = _request_words(fields, colours) if "method" in fields else _record_words(fields)
+    clock = time.strftime("%H:%M:%S") + str(fields.get("time", ""))[19:23]
+    words = _record_words(fields) if "logger" in fields else _request_words(fields, colours)
     return (" ".join([clock, *words]) + "\n").encode(errors="replace")
 
 
 def _request_words(fields: Fields, colours: bool) -> list[str]:
-    status = str(fields["status"])
-    if colours:
+    words = [str(fields.get(name, "-")).replace(" ", "%20") for name in ("method", "path")]
+    if "status" in fields:
+        status = str(fields["status"])
         colour = {"2": 32, "3": 36, "4": 33}.get(status[0], 31)
-        status = f"\x1b[{colour}m{status}\x1b[0m"
-    method, path = (str(fields[name]).replace(" ", "%20") for name in ("method", "path"))
-    words = [method, path, status, f"{fields['duration_ms']} ms", f"{fields['bytes']} B"]
-    words += [fields["request_id"]]
-    words += [f"client={fields['client']!r}"] if fields["client"] else []
-    words += [fields["outcome"]] if fields["outcome"] != "complete" else []
+        words += [f"\x1b[{colour}m{status}\x1b[0m" if colours else status]
+    words += [f"{fields['duration_ms']} ms"] if "duration_ms" in fields else []
+    words += [f"{fields['bytes']} B"] if "bytes" in fields else []
+    words += [fields["request_id"]] if "request_id" in fields else []
+    words += [f"client={fields['client']!r}"] if fields.get("client") else []
+    words += ["slow"] if fields.get("level") == "WARNING" else []
+    words += [fields["outcome"]] if fields.get("outcome", "complete") != "complete" else []
+    words += ["started"] if fields.get("message") == "request_started" else []
     words += [fields["event"]] if "event" in fields else []
-    return words
+    return words + _extra_words(fields, (*REQUEST_MEMBERS, "truncated"))
+
+
+def _extra_words(fields: Fields, known: Iterable[str]) -> list[str]:
+    return [f"{name}={value!r}" for name, value in fields.items() if name not in known]
 
 
 def _record_words(fields: Fields) -> list[str]:
-    known = ("time", "level", "message", "logger", "request_id", "trace_id", "exception", "stack")
     words = [fields["level"], f"{fields['logger']}:", fields["message"]]
-    words += [f"{name}={value!r}" for name, value in fields.items() if name not in known]
+    words += _extra_words(fields, RECORD_MEMBERS)
     words += [f"[{fields['request_id']}]"] if fields["request_id"] else []
     words += [f"\n{fields[name]}" for name in ("stack", "exception") if name in fields]
     return [word.replace("\n", "\n    ") for word in words]
