@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from flask.views import MethodView
 from redis import Redis
 
 from tests.limited import PACKAGE, in_process, load, log_lines, state
-from tests.servers import Server, free_port, redis, until
+from tests.servers import TEMPLATE, Server, free_port, redis, until
 
 CLOCK = "local clock = redis.call('TIME')\nlocal now = clock[1] * 1000000 + clock[2]"
 
@@ -412,3 +413,20 @@ def test_the_store_and_the_memory_count_the_same(store: Server) -> None:
                     memory.release("one", [back], ours)
                     numbers = f"{charge[2]} 1"
                     client.eval(release, 1, f"same-{number}", theirs, numbers, now)
+
+
+def test_the_rights_that_are_documented_are_enough(store: Server) -> None:
+    text = (TEMPLATE / "docs" / "scaling.md").read_text(encoding="utf-8")
+    rights = re.findall(r"\+[a-z]+", text.partition("ACL SETUSER limits")[2].partition("`")[0])
+    failed = limit("20 per minute", deduct_when=lambda response: response.status_code == 401)
+    with Redis(port=store.port) as admin, log_lines() as lines:
+        admin.execute_command("ACL", "SETUSER", "limits", "on", ">pw", "~service:*", *rights)
+        app = Flask("service")
+        app.config["RATELIMIT_STORAGE_URI"] = f"redis://limits:pw@127.0.0.1:{store.port}"
+        load().configure_rate_limiting(app)
+        app.add_url_rule("/a", "a", limit("20 per minute;900 per hour")(factory("a")))
+        app.add_url_rule("/b", "b", failed(factory("b")))
+        assert in_process(app, 40, "192.0.2.1").admitted == 20
+        assert statuses(app, "/b", 30) == [200] * 30
+        assert state(app) == "shared"
+        assert lines.texts == []

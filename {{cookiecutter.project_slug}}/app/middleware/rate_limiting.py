@@ -2,15 +2,14 @@
 
 Needs:  pip install "flask>=3.1,<4" "Flask-Limiter>=4.1.1,<5" "limits>=5.8,<6"
         and "redis>=6.4,<9" for a store that several processes share
-Copy:   engine/ (limiting, limit_plans, limit_responses, declared_limits, limiter_commands,
-        counters, redis_counters, redis_scripts, redis_client, pipeline, exchange, settings,
-        clients)
+Copy:   engine/ (limiting, limit_plans, limit_responses, counted, declared_limits, limiter_commands,
+        counters, redis_counters, redis_scripts, redis_client, networks, pipeline, exchange,
+        settings, clients)
 Add:    configure_rate_limiting(app)
 
 Key                                Default         Meaning (unit)
 ---------------------------------- --------------- -------------------------------------------------
-RATELIMIT_ENABLED                  True            False: no limits. In a test it may be set to
-                                                   False, and back, at any time
+RATELIMIT_ENABLED                  True            False: no limits; tests may set it at any time
 RATELIMIT_DEFAULT                  none            limits per bucket and route: "200 per hour;
                                                    50 per minute"; @limiter.limit replaces them
 RATELIMIT_APPLICATION              none            limits per bucket over all routes
@@ -24,10 +23,16 @@ RATELIMIT_WORKERS                  1               processes that share the stor
                                                    together: each one's part while it is away
 RATELIMIT_WORKER                   none            which of them this is, from 0: what cannot be
                                                    divided is then divided too (gunicorn.conf.py)
-RATELIMIT_MEMORY_COUNTERS          100000          most counters kept in memory: a bucket has one
-                                                   per limit and route
+RATELIMIT_MEMORY_COUNTERS          100000          most counters in memory: one per bucket and limit
 RATELIMIT_KEY_PREFIX               the app's name  keeps services on one store apart
+RATELIMIT_KEY                      "address"       who is counted; "caller": the authenticated one,
+                                                   else the address
 RATELIMIT_KEY_FUNC                 none            a function: who is counted, not the address
+RATELIMIT_CALLERS                  none            limits of each caller over all routes, in place
+                                                   of RATELIMIT_DEFAULT and _APPLICATION
+RATELIMIT_TIERS                    {}              the same by tier: {"gold": "10000 per hour"}
+RATELIMIT_ALLOW                    []              networks that are not counted: a monitor's, a
+                                                   load balancer's: 10.1.0.0/16,2001:db8::/64
 RATELIMIT_STRATEGY                 "moving-window" the only one: no burst at the edge of a window
 RATELIMIT_HEADERS_ENABLED          True            RateLimit and RateLimit-Policy on responses
 RATELIMIT_HEADER_LIMIT             none            the name of a header for callers that want it:
@@ -50,7 +55,8 @@ shared_limit, limits of blueprints and the `flask limiter` commands. What is dif
 of a request are one atomic step (a refused request spends nothing), in one round trip; unknown
 paths, 405 and redirects count too; a limit belongs to the function that was decorated; what
 `deduct_when` decides is counted first and handed back; a bad limit is refused at start; two
-applications in one process have limits of their own. A bucket is an IPv4 address or an IPv6 /64.
+applications in one process have limits of their own. A bucket is an IPv4 address, an IPv6 /64, or
+a caller of authentication.py: its own "limits" come before its tier's and RATELIMIT_CALLERS.
 
 Standards: RFC 6585 (429), RFC 9110 10.2.3 (Retry-After), RFC 9457, draft-ietf-httpapi-
 ratelimit-headers-10 (RateLimit), OWASP ASVS 5.0 2.4.1
@@ -63,6 +69,7 @@ import logging
 import re
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from flask import Config, Flask, request
 from flask_limiter import ApplicationLimit, Limit
@@ -72,11 +79,13 @@ from .engine.declared_limits import Limiter, check_cost, check_limits, expand
 from .engine.limit_plans import STRATEGY, Found, Keys
 from .engine.limit_responses import HeaderWriter, refusal_of
 from .engine.limiter_commands import ShownLimiter
-from .engine.limiting import Limits, Store
+from .engine.limiting import Limits, Policy, Store
+from .engine.networks import read_networks
 from .engine.pipeline import pipeline_of
 from .engine.redis_client import open_store
 from .engine.settings import (
     read_boolean,
+    read_choice,
     read_function,
     read_mapping,
     read_seconds,
@@ -106,22 +115,24 @@ MULTIPLIED = (
     "rate_limits_multiplied: several processes serve, and each counts for itself: set "
     "RATELIMIT_STORAGE_URI to redis://host:6379, or serve with one worker"
 )
-EVERYWHERE = {  # keys of limits, and of their options
-    "default": (
+EVERYWHERE = (  # the kind of limits, their key, and those of their options
+    (
+        "default",
         "RATELIMIT_DEFAULT",
         "RATELIMIT_DEFAULTS_PER_METHOD",
         "RATELIMIT_DEFAULTS_COST",
         "RATELIMIT_DEFAULTS_EXEMPT_WHEN",
         "RATELIMIT_DEFAULTS_DEDUCT_WHEN",
     ),
-    "application": (
+    (
+        "application",
         "RATELIMIT_APPLICATION",
         "RATELIMIT_APPLICATION_PER_METHOD",
         "RATELIMIT_APPLICATION_COST",
         "RATELIMIT_APPLICATION_EXEMPT_WHEN",
         "RATELIMIT_APPLICATION_DEDUCT_WHEN",
     ),
-}
+)
 
 logger = logging.getLogger(__name__)
 
@@ -146,19 +157,13 @@ def configure_rate_limiting(app: Flask) -> None:
     for key, remedy in NOT_OFFERED.items():
         if config.get(key) is not None:
             raise ValueError(f"{key}: {remedy}: remove the key")
-    if config.get("RATELIMIT_STRATEGY") not in (None, "", STRATEGY):
-        problem = "admits up to twice the limit around the edge of a window"
-        refuse("RATELIMIT_STRATEGY", config["RATELIMIT_STRATEGY"], problem, STRATEGY)
+    read_choice(config, "RATELIMIT_STRATEGY", [STRATEGY])
     keys = Keys(read_text(config, "RATELIMIT_KEY_PREFIX", app.name))
     store = make_store(config, keys)
     on_breach = read_function(config, "RATELIMIT_ON_BREACH_CALLBACK", "log_breach")
-    key_func = read_function(config, "RATELIMIT_KEY_FUNC", "current_user.get_id")
-    everywhere = [
-        one for kind in EVERYWHERE for one in read_limits(config, kind, *EVERYWHERE[kind])
-    ]
-    refusal = partial(refusal_of, on_breach)
-    limits = Limits(app, limiter, store, keys, everywhere, refusal, key_func)
+    limits = Limits(app, limiter, store, keys, read_policy(config, partial(refusal_of, on_breach)))
     app.extensions["rate_limiting"] = limits
+    allowed = read_networks(config, "RATELIMIT_ALLOW")
     unsaid = [MULTIPLIED] if isinstance(store, MemoryStore) else []
 
     @app.before_request
@@ -167,7 +172,8 @@ def configure_rate_limiting(app: Flask) -> None:
             asked = request._get_current_object()  # type: ignore[attr-defined]
             if unsaid and asked.environ.get("wsgi.multiprocess"):
                 logger.error(unsaid.pop())
-            limits.check(asked)
+            if allowed is None or not allowed.has(asked.environ.get("REMOTE_ADDR")):
+                limits.check(asked)
 
     has_headers = read_boolean(config, "RATELIMIT_HEADERS_ENABLED", True)
     legacy = [read_text(config, key, "", r"[A-Za-z0-9-]+", name) for key, name in LEGACY.items()]
@@ -176,10 +182,25 @@ def configure_rate_limiting(app: Flask) -> None:
     ShownLimiter(app, limits, limiter, keys, uri, headers_enabled=has_headers, on_breach=on_breach)
 
 
+def read_policy(config: Config, refusal: Any) -> Policy:
+    """What is counted, and who."""
+    everywhere = [one for keys in EVERYWHERE for one in read_limits(config, *keys)]
+    key_func = read_function(config, "RATELIMIT_KEY_FUNC", "current_user.get_id")
+    by_caller = read_choice(config, "RATELIMIT_KEY", ["address", "caller"]) == "caller"
+    if by_caller and key_func:
+        refuse("RATELIMIT_KEY", "caller", "is not RATELIMIT_KEY_FUNC: remove one", "address")
+    callers = read_text(config, "RATELIMIT_CALLERS", "")
+    tiers = read_mapping(config, "RATELIMIT_TIERS", '{"gold": "10000 per hour"}')
+    if callers:
+        check_limits("RATELIMIT_CALLERS", callers)
+    for tier, text in tiers.items():
+        check_limits(f"RATELIMIT_TIERS {tier}", str(text))
+    return Policy(everywhere, refusal, key_func, by_caller, callers, tiers)
+
+
 def read_limits(
     config: Config, kind: str, key: str, per_method: str, cost: str, exempt: str, deduct: str
 ) -> Iterator[Found]:
-    """:param kind: "default" or "application"; then the keys of its limits and of their options."""
     text = config.get(key)
     if text is None:
         return

@@ -23,6 +23,8 @@ Limits (rate_limiting.py)
     declared_limits.py   what views and blueprints declare
     limit_plans.py       which limits a route has, put together once
     limiting.py          counts each request on all limits of its route, in one step
+    counted.py           what a request was counted on
+    networks.py          networks by address, for allow-lists
     limit_responses.py   429, and the headers of every response
     limiter_commands.py  `flask limiter`
     counters.py          times of admitted requests in this process, bounded

@@ -31,49 +31,48 @@ Verdict = tuple[bool, list[State], Sequence[float]]
 
 
 class Counter:
-    """Times in ascending order, and how many requests each stands for."""
+    """The slices, oldest first: the last time in each, and how many it stands for."""
 
-    __slots__ = ("counts", "end", "times", "total", "width")
+    __slots__ = ("end", "slices", "total", "width")
 
     def __init__(self, amount: int, seconds: int) -> None:
-        self.times: list[float] = []
-        self.counts: list[int] = []
+        self.slices: list[float] = []  # time, count, time, count, ...
         self.total = 0
         self.width = seconds / SLICES if amount > SLICES else 0.0
         self.end = 0.0  # of the newest slice
 
-    def forget(self, until: float) -> None:
-        """Cut off at once what is not younger than this."""
-        gone = bisect_right(self.times, until)
-        if gone:
-            self.total -= sum(self.counts[:gone])
-            del self.times[:gone], self.counts[:gone]
-
-    def append(self, now: float) -> None:
+    def add(self, now: float, cost: int) -> None:
         """Start a slice, or a time of its own."""
-        self.times.append(now)
-        self.counts.append(0)
+        self.slices += (now, cost)
+        self.total += cost
         if self.width:
             self.end = (now // self.width + 1) * self.width
 
+    def forget(self, until: float) -> None:
+        """Cut off at once what is not younger than this."""
+        gone = bisect_right(self.slices[::2], until) * 2
+        if gone:
+            self.total -= int(sum(self.slices[1:gone:2]))
+            del self.slices[:gone]
+
     def hand_back(self, cost: int, at: float | None = None) -> None:
         """:param at: when it was counted; None: last."""
-        index = len(self.times) - 1 if at is None else bisect_left(self.times, at)
-        if not 0 <= index < len(self.times):
+        place = len(self.slices) - 2 if at is None else bisect_left(self.slices[::2], at) * 2
+        if not 0 <= place < len(self.slices):
             return
-        cost = min(cost, self.counts[index])
+        cost = min(cost, int(self.slices[place + 1]))
         self.total -= cost
-        self.counts[index] -= cost
-        if not self.counts[index]:
-            del self.times[index], self.counts[index]
+        self.slices[place + 1] -= cost
+        if not self.slices[place + 1]:
+            del self.slices[place : place + 2]
             self.end = 0.0
 
     def seconds_until(self, less: int, seconds: int, now: float) -> float:
         """:param less: so many have to leave the window first."""
-        for place, count in enumerate(self.counts):
-            less -= count
+        for place in range(0, len(self.slices), 2):
+            less -= int(self.slices[place + 1])
             if less <= 0:
-                return self.times[place] + seconds - now
+                return self.slices[place] + seconds - now
         return float(seconds)
 
 
@@ -134,20 +133,20 @@ class MemoryStore:
                         self.counters += 1
                         self.longest = max(self.longest, seconds)
                         has_new = True
-                    times = counter.times
-                    if times and times[0] <= now - seconds:
+                    slices = counter.slices
+                    if slices and slices[0] <= now - seconds:
                         counter.forget(now - seconds)
                     remaining = amount - counter.total - cost
                     if remaining < 0:
                         self._take_back(charges, len(states))
                         return self._look(charges, now)
                     if now < counter.end:
-                        times[-1] = now
+                        slices[-2] = now
+                        slices[-1] += cost
+                        counter.total += cost
                     else:
-                        counter.append(now)
-                    counter.counts[-1] += cost
-                    counter.total += cost
-                    states.append((remaining, times[0] + seconds - now))
+                        counter.add(now, cost)
+                    states.append((remaining, slices[0] + seconds - now))
             if has_new:
                 self._evict(charges, now)
             return True, states, [now] * len(charges)
@@ -182,10 +181,12 @@ class MemoryStore:
 
     def _evict(self, charges: Charges, now: float) -> None:
         """A little each time; there is no thread that sweeps."""
-        asking = {bucket for bucket, _ in charges}
-        for oldest in list(islice(self._buckets, 2)):
-            if oldest not in asking and self._buckets[oldest].used <= now - self.longest:
-                self._drop(oldest)
+        for _ in range(2):
+            oldest = next(iter(self._buckets))
+            if self._buckets[oldest].used > now - self.longest:
+                break
+            self._drop(oldest)
+        asking = [bucket for bucket, _ in charges]
         while self.counters > self.most:
             victim = self._victim(asking, now)
             if victim is None:  # nobody else is left: what is charged now stays

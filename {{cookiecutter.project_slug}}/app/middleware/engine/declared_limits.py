@@ -108,8 +108,13 @@ class Declared(RouteLimit):
             limits.around(self)
 
 
-def watch(function: Callable[..., Any], declared: Declared, all_of_it: tuple[Declared, ...]) -> Any:
-    """The function, before which the application's limits are asked."""
+def watch(
+    function: Callable[..., Any], declared: Declared | None, all_of_it: tuple[Declared, ...]
+) -> Any:
+    """The function, before which the application's limits are asked.
+
+    :param declared: what this was called for; None for a view whose limits stand elsewhere.
+    """
     is_innermost = not hasattr(function, WATCHED)
 
     @functools.wraps(function)

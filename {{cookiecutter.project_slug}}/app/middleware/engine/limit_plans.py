@@ -14,7 +14,7 @@ from flask import Flask
 from flask_limiter import ExemptionScope
 from limits import RateLimitItem
 
-from .clients import bucket_of
+from .clients import bucket_of, normal_address
 from .counters import Charge, Charges
 from .declared_limits import (
     DECLARED,
@@ -47,6 +47,17 @@ class Keys:
         """In braces: one slot of a cluster for all counters of a bucket."""
         return self.prefix + "{" + _name_in_key(who) + "}"
 
+    def caller(self, name: str) -> str:
+        """The bucket of an authenticated caller, which no key function can name."""
+        return self.prefix + "caller:{" + _name_in_key(name) + "}"
+
+    def named(self, key: str) -> str:
+        """The bucket of an address, of "caller:<name>", or of what a key function returned."""
+        if normal_address(key):
+            return str(self.of_address(key))
+        kind, _, name = key.partition("caller:")
+        return self.bucket(key) if kind or not name else self.caller(name)
+
     @staticmethod
     def counter(item: RateLimitItem, scope: str) -> str:
         return f":{_name_in_key(scope)}:{item.amount}/{item.get_expiry()}"
@@ -73,7 +84,7 @@ def _name_in_key(text: object) -> str:
 
 
 class Found(NamedTuple):
-    kind: str  # "application", "default" or "route"
+    kind: str  # "application", "default", "caller" or "route"
     limit: RuntimeLimit
     is_late: bool = False  # it may need what is known only where the function is called
 
@@ -92,7 +103,8 @@ def route_of(
     """Which limits apply, as Flask-Limiter combines them.
 
     :param endpoint: None for what no rule matches.
-    :param everywhere: the application's limits and the default ones.
+    :param everywhere: the application's limits and the default ones, or a caller's own in their
+        place.
     """
     functions = list(_functions_of(app.view_functions.get(endpoint or ""), method))
     declared = tuple({id(d): d for f in functions for d in getattr(f, DECLARED, ())}.values())
@@ -106,7 +118,7 @@ def route_of(
         exemption |= limiter.limit_manager.exemption_scope(app, None, blueprint)
         if not any(limit.override_defaults for limit in own):
             inherited = limiter.limit_manager.blueprint_limits(app, blueprint)
-            found += [Found("route", limit) for limit in inherited]
+            found += [Found("route", limit, _is_late(limit, limiter)) for limit in inherited]
     has_defaults = not exemption & ExemptionScope.DEFAULT and (
         not any(one.limit.override_defaults for one in found)
         or not any(is_meant(one.limit, method) for one in found)
@@ -114,7 +126,7 @@ def route_of(
     for one in everywhere:
         if one.kind == "default" and has_defaults:
             found.append(one)
-        if one.kind == "application" and not exemption & ExemptionScope.APPLICATION:
+        if one.kind != "default" and not exemption & ExemptionScope.APPLICATION:
             found.append(one)
     meant = tuple(one for one in found if is_meant(one.limit, method))
     return Route(meant, declared, any(hasattr(function, WATCHED) for function in functions))
@@ -154,7 +166,7 @@ class Rule(NamedTuple):
     charge: Charge
     policy: str  # its name in the headers
     limit: RuntimeLimit
-    place: int  # where in the plan it was declared
+    kind: str
 
 
 class Quota(NamedTuple):
@@ -183,16 +195,22 @@ class Plan:
         if not any(_has_functions(one) or one.key_func is not key_func for one in limits):
             self.fixed = self.quota(self.found)
 
-    def charges(self, quota: Quota, bucket: str, keys: Keys) -> tuple[Sequence[Rule], Charges]:
+    def charges(
+        self, quota: Quota, keys: Keys, bucket: str, of_caller: str | None
+    ) -> tuple[Sequence[Rule], Charges]:
         """By bucket, and the rules in the same order.
 
         :param bucket: of limits that have no key function of their own.
+        :param of_caller: the bucket of a caller's own limits.
         """
         buckets: dict[str, dict[str, Rule]] = {}
         for rule in quota.rules:
-            who = None if rule.limit.key_func is self._key_func else rule.limit.key_func()
-            mine = buckets.setdefault(keys.bucket(who) if who else bucket, {})
-            mine.setdefault(rule.charge[0], rule)
+            mine = bucket
+            if rule.kind == "caller" and of_caller:
+                mine = of_caller
+            elif rule.limit.key_func is not self._key_func and (who := rule.limit.key_func()):
+                mine = keys.bucket(who)
+            buckets.setdefault(mine, {}).setdefault(rule.charge[0], rule)
         rules = [rule for mine in buckets.values() for rule in mine.values()]
         charges = [(who, [rule.charge for rule in m.values()]) for who, m in buckets.items()]
         return rules, charges
@@ -241,7 +259,7 @@ def _put_together(found: Sequence[Found], resolved: Iterable[Any]) -> Quota:
         taken[kind] += 1
         policy = kind if taken[kind] == 1 else f"{kind}-{taken[kind]}"
         charge = (name, item.amount, item.get_expiry(), cost)
-        rules[name, limit.key_func] = Rule(charge, policy, replace(limit, limit=item), place)
+        rules[name, limit.key_func] = Rule(charge, policy, replace(limit, limit=item), kind)
     policies = [f'"{rule.policy}";q={rule.charge[1]};w={rule.charge[2]}' for rule in rules.values()]
     charges = tuple(rule.charge for rule in rules.values())
     has_conditions = any(rule.limit.deduct_when for rule in rules.values())

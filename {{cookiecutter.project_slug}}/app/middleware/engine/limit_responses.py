@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, request
 from flask_limiter import RateLimitExceeded
 
+from .counted import COUNTED, Counted, request_limits
 from .declared_limits import RuntimeLimit
 from .exchange import Headers
-from .limiting import COUNTED, Counted, Limits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -48,7 +48,7 @@ class TooManyRequests(RateLimitExceeded):
         return json.dumps(self.problem | title)
 
 
-def refusal_of(on_breach: Any, limits: Limits, counted: Counted) -> TooManyRequests:
+def refusal_of(on_breach: Any, limits: Any, counted: Counted) -> TooManyRequests:
     """The exception that refuses a request.
 
     :param on_breach: a function that is called with each limit that refuses, or None.
@@ -68,10 +68,10 @@ def refusal_of(on_breach: Any, limits: Limits, counted: Counted) -> TooManyReque
     return TooManyRequests(refusing[0][0].limit, policies, wait, response)
 
 
-def _call_back(on_breach: Any, limits: Limits, counted: Counted) -> Response | None:
+def _call_back(on_breach: Any, limits: Any, counted: Counted) -> Response | None:
     """The response that one of the functions wants to be sent, if any does."""
     response = None
-    for limit, rule in zip(limits.request_limits(counted), counted.rules, strict=True):
+    for limit, rule in zip(request_limits(limits, counted), counted.rules, strict=True):
         for callback in dict.fromkeys([on_breach, rule.limit.on_breach]) if limit.breached else ():
             made = callback(limit) if callback else None
             response = made if isinstance(made, Response) else response

@@ -15,7 +15,6 @@ from flask import Flask
 from flask_limiter import ExemptionScope, HeaderNames
 from limits import WindowStats
 
-from .clients import bucket_of, normal_address
 from .counters import MemoryStore
 from .declared_limits import Limiter, RuntimeLimit
 from .limit_plans import STRATEGY, Keys
@@ -89,12 +88,12 @@ class MovingWindow:
 
     def clear(self, item: Any, key: str, scope: str) -> None:
         self._refuse_if_elsewhere()
-        self._limits.clear(_bucket_key(key), scope)
+        self._limits.clear(key, scope)
 
     def _look(self, item: Any, key: str, scope: str) -> Any:
         self._refuse_if_elsewhere()
         charge = (self._keys.counter(item, scope), item.amount, item.get_expiry(), 1)
-        bucket = self._keys.bucket(_bucket_key(key))
+        bucket = self._keys.named(key)
         return self._limits.store.acquire([(bucket, [charge])], record=False)
 
     def _refuse_if_elsewhere(self) -> None:
@@ -104,11 +103,6 @@ class MovingWindow:
                 "memory:// is the server's own, and this is another process: restart the server to "
                 "clear its counters, or set RATELIMIT_STORAGE_URI to a store"
             )
-
-
-def _bucket_key(key: str) -> str:
-    """An address is typed as it is; it is counted by its bucket."""
-    return bucket_of(key) if normal_address(key) else key
 
 
 class PerRequest:
@@ -140,7 +134,7 @@ class ShownLimits:
         return self._everywhere("default")
 
     def _everywhere(self, kind: str) -> list[RuntimeLimit]:
-        return _shown([one.limit for one in self._limits.everywhere if one.kind == kind])
+        return _shown([one.limit for one in self._limits.policy.everywhere if one.kind == kind])
 
     def decorated_limits(self, _: str) -> list[RuntimeLimit]:
         return self._own

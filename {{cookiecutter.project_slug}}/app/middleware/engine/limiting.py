@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import time
 import weakref
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flask_limiter
 from flask import Flask, Request, Response, after_this_request, current_app, request
-from limits import WindowStats
+from flask_limiter import ApplicationLimit
 from werkzeug.exceptions import HTTPException
 
-from .clients import is_automatic_preflight
-from .counters import Charge, Charges, MemoryStore, State
-from .declared_limits import Declared, Limiter, parse_limits, watch
+from .clients import LONGEST, is_automatic_preflight
+from .counted import COUNTED, Counted, request_limits
+from .counters import Charge, Charges, MemoryStore
+from .declared_limits import Declared, Limiter, expand, parse_limits, watch
 from .limit_plans import Found, Keys, Plan, Quota, Route, Rule, is_meant, route_of
 from .redis_counters import SharedStore
 
@@ -25,37 +25,26 @@ if TYPE_CHECKING:
 Store = MemoryStore | SharedStore
 
 PLAN = "rate_limiting.plan"  # in the environ
+WHO = "rate_limiting.who"  # in the environ: the bucket of the request, and that of its caller
 HELD = "rate_limiting.held"  # in the environ: it waits for the view to be called
-COUNTED = "rate_limiting.counted"  # in the environ: a list of Counted
 
 
-class Counted(NamedTuple):
-    """What a request was counted on in one step."""
+class Policy(NamedTuple):
+    """What the configuration says.
 
-    admitted: bool
-    rules: Sequence[Rule]
-    states: list[State]  # of the rules
-    policies: str  # the RateLimit-Policy header
-    charges: Charges
-    stamps: Sequence[float]  # of the buckets
+    - everywhere: the application's limits and the default ones
+    - refusal: makes the exception that refuses a request
+    - key_func: a function that says who is counted, if it is not the address
+    - by_caller: whether it is the authenticated caller, where there is one
+    - callers, tiers: limits of callers that have none of their own; those of a tier, by its name
+    """
 
-    @property
-    def refusing(self) -> list[tuple[Rule, State]]:
-        both = [] if self.admitted else zip(self.rules, self.states, strict=True)
-        return [(rule, state) for rule, state in both if state[0] < rule.charge[3]]
-
-
-class RequestLimit(flask_limiter.RequestLimit):
-    """As Flask-Limiter gives it, with what was counted instead of a question to a storage."""
-
-    def __init__(self, limits: Limits, rule: Rule, bucket: str, state: State, breached: bool):
-        names = [bucket.partition("{")[2].rstrip("}"), rule.charge[0].rpartition(":")[0][1:]]
-        super().__init__(limits, rule.limit.limit, names, breached, rule.limit.shared)  # type: ignore[arg-type]
-        self._stats = WindowStats(time.time() + state[1], state[0])
-
-    @property
-    def window(self) -> WindowStats:
-        return self._stats
+    everywhere: Sequence[Found]
+    refusal: Callable[[Limits, Counted], Exception]
+    key_func: Callable[[], str] | None = None
+    by_caller: bool = False
+    callers: str = ""
+    tiers: Mapping[str, str] = {}
 
 
 class Limits:
@@ -65,27 +54,20 @@ class Limits:
     functions (its text, key, cost, scope or exempt_when) it waits until the view is called: they
     may need what was found out on the way, who is logged in for example. If the view is not called
     after all, the limits without functions are counted before the response leaves.
+
+    Limits of a caller's own are its budget over all routes, in place of the default and the
+    application's limits. So who the caller is has to be asked first: authentication says it, and
+    refuses in its turn, after the request was counted.
     """
 
     def __init__(
-        self,
-        app: Flask,
-        limiter: Limiter,
-        store: Store,
-        keys: Keys,
-        everywhere: Sequence[Found],
-        refusal: Callable[[Limits, Counted], Exception],
-        key_func: Callable[[], str] | None = None,
+        self, app: Flask, limiter: Limiter, store: Store, keys: Keys, policy: Policy
     ) -> None:
-        """:param everywhere: the application's limits and the default ones.
-        :param refusal: makes the exception that refuses a request.
-        :param key_func: who is counted, if it is not the address.
-        """
         self.store = store
-        self.everywhere = everywhere
+        self.policy = policy
         self._app: Any = weakref.proxy(app)
-        self._limiter, self._keys, self._refusal, self._key_func = limiter, keys, refusal, key_func
-        self._plans: dict[tuple[str | None, str], Plan] = {}
+        self._limiter, self._keys = limiter, keys
+        self._plans: dict[tuple[str | None, str, str | None], Plan] = {}
         self._charges_of = lru_cache(256)(self._compile_charges)
 
     # what other code may ask
@@ -129,12 +111,15 @@ class Limits:
         items = parse_limits(limits)
         return [(self._keys.counter(i, scope), i.amount, i.get_expiry(), 1) for i in items]
 
-    def limits_of(self, rule: RoutingRule, method: str) -> tuple[str, ...] | None:
+    def limits_of(
+        self, rule: RoutingRule, method: str, own: str | None = None
+    ) -> tuple[str, ...] | None:
         """The limits that a request of this method counts on, for example ("50 per 1 minute",).
 
+        :param own: the limits of a caller that has its own.
         :returns: () if it is not limited; None if a function says what the limits are.
         """
-        plan = self.plan(rule.endpoint, method)
+        plan = self.plan(rule.endpoint, method, own)
         texts = [one.limit.limit for one in plan.found]
         if any(callable(text) for text in texts):
             return None
@@ -146,23 +131,16 @@ class Limits:
     def clear(self, key: str, scope: str | None = None) -> None:
         """Forget what was counted of somebody.
 
+        :param key: an address, "caller:<name>", or what a key function returned.
         :param scope: an endpoint or a shared scope; None: all.
         """
         names = "" if scope is None else self._keys.scope(scope)
-        self.store.clear(self._keys.bucket(key), names)
+        self.store.clear(self._keys.named(key), names)
 
     @property
     def current_limits(self) -> list[flask_limiter.RequestLimit]:
         counted = request.environ.get(COUNTED, ())
-        return [limit for one in counted for limit in self.request_limits(one)]
-
-    def request_limits(self, counted: Counted) -> list[flask_limiter.RequestLimit]:
-        buckets = [bucket for bucket, charges in counted.charges for _ in charges]
-        refusing = [rule for rule, _ in counted.refusing]
-        return [
-            RequestLimit(self, rule, bucket, state, rule in refusing)
-            for rule, bucket, state in zip(counted.rules, buckets, counted.states, strict=True)
-        ]
+        return [limit for one in counted for limit in request_limits(self, one)]
 
     # the way of a request
 
@@ -174,36 +152,67 @@ class Limits:
                 return
         if environ["REQUEST_METHOD"] == "OPTIONS" and is_automatic_preflight(asked):
             return
-        plan = self.plan(routed.endpoint, asked.method) if routed else self.plan(None, "")
-        environ[PLAN] = plan
+        bucket, of_caller, own = self._who(environ)
+        plan = self.plan(routed.endpoint, asked.method, own) if routed else self.plan(None, "", own)
+        environ[PLAN], environ[WHO] = plan, (bucket, of_caller)
         if plan.is_held:
             environ[HELD] = True
             after_this_request(self._settle)
         elif plan.fixed is None:
             self._charge(plan, plan.found)
         elif plan.fixed.charges:
-            charges = [(self._bucket(environ), plan.fixed.charges)]
+            charges = [(bucket, plan.fixed.charges)]
             self._count(environ, plan.fixed.rules, charges, plan.fixed)
 
-    def plan(self, endpoint: str | None, method: str) -> Plan:
-        plan = self._plans.get((endpoint, method))
+    def _who(self, environ: Any) -> tuple[str, str | None, str | None]:
+        """The bucket of a request, that of its caller, and the caller's own limits."""
+        address = (environ.get("REMOTE_ADDR") or "")[:LONGEST]
+        if not self._asks_first:
+            return self._keys.of_address(address), None, None
+        policy, authentication = self.policy, self._app.extensions.get("authentication")
+        caller = authentication.caller_of_request() if authentication else None
+        who = policy.key_func() if policy.key_func else None
+        bucket = self._keys.bucket(who) if who else self._keys.of_address(address)
+        if caller is None:
+            return bucket, None, None
+        of_caller = self._keys.caller(caller.name)
+        own = caller.limits or policy.tiers.get(caller.tier) or policy.callers or None
+        return of_caller if policy.by_caller else bucket, of_caller, own
+
+    @cached_property
+    def _asks_first(self) -> bool:
+        """Whether it matters who the caller is; known at the first request, in any order of the
+        calls that configure."""
+        policy, authentication = self.policy, self._app.extensions.get("authentication")
+        if policy.by_caller or policy.key_func or policy.callers or policy.tiers:
+            return True
+        return bool(authentication and authentication.keys.limits)
+
+    def plan(self, endpoint: str | None, method: str, own: str | None = None) -> Plan:
+        """:param own: the limits of a caller that has its own."""
+        plan = self._plans.get((endpoint, method, own))
         if plan is None:
-            route = route_of(self._limiter, self._app, endpoint, method, self.everywhere)
+            everywhere = self._limits_of_caller(own) if own else self.policy.everywhere
+            route = route_of(self._limiter, self._app, endpoint, method, everywhere)
             plan = Plan(route, endpoint, method, self._limiter.key_func)
             if plan.is_held and not route.is_watched:  # Flask has the function as it was before
                 view = self._app.view_functions[endpoint]
-                watched = watch(view, route.declared[0], route.declared)
-                self._app.view_functions[endpoint] = watched
-            self._plans[endpoint, method] = plan
+                self._app.view_functions[endpoint] = watch(view, None, route.declared)
+            self._plans[endpoint, method, own] = plan
         return plan
 
-    def around(self, declared: Declared, is_innermost: bool = True) -> None:
-        """A decorated function is called, or a block entered."""
+    def _limits_of_caller(self, own: str) -> list[Found]:
+        limit = ApplicationLimit(limit_provider=own)
+        key_func = self._limiter.key_func if self.policy.by_caller else _caller_apart
+        return [Found("caller", one) for one in expand(limit, key_func)]
+
+    def around(self, declared: Declared | None, is_innermost: bool = True) -> None:
+        """A decorated function is called, or a block entered; None: it is the view itself."""
         environ = request.environ
         plan = environ.get(PLAN)
         if plan is None:  # this request is not limited
             return
-        if any(declared is one for one in plan.declared):
+        if declared is None or any(declared is one for one in plan.declared):
             if is_innermost and environ.pop(HELD, False):
                 self._charge(plan, plan.found)
             return
@@ -221,15 +230,11 @@ class Limits:
                 return current_app.make_response(current_app.handle_user_exception(refusal))
         return response
 
-    def _bucket(self, environ: Any) -> str:
-        who = self._key_func() if self._key_func else None
-        return self._keys.bucket(who) if who else self._keys.of_address(environ.get("REMOTE_ADDR"))
-
     def _charge(self, plan: Plan, found: Sequence[Found]) -> None:
         environ = request.environ
         quota = plan.quota(found)
         if quota.rules:
-            rules, charges = plan.charges(quota, self._bucket(environ), self._keys)
+            rules, charges = plan.charges(quota, self._keys, *environ[WHO])
             self._count(environ, rules, charges, quota)
 
     def _count(self, environ: Any, rules: Sequence[Rule], charges: Charges, quota: Quota) -> None:
@@ -240,7 +245,7 @@ class Limits:
         else:
             environ[COUNTED] = [counted]
         if not admitted:
-            raise self._refusal(self, counted)
+            raise self.policy.refusal(self, counted)
         if quota.has_conditions:
             after_this_request(partial(self._hand_back, counted))
 
@@ -258,3 +263,8 @@ class Limits:
             if back:
                 self.store.release(bucket, back, stamp)
         return response
+
+
+def _caller_apart() -> str:
+    """The key of a caller's own limits where others count by address."""
+    return ""

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.middleware.engine.limit_responses import (  # the one line to change in another package
+from app.middleware.engine.counted import COUNTED, Counted
+from app.middleware.engine.limit_responses import (  # the two lines to change in another package
     RETRY_AFTER,
     HeaderWriter,
 )
-from app.middleware.engine.limiting import COUNTED, Counted
 
 
 def test_a_response_that_was_not_counted_is_left_as_it_is() -> None:

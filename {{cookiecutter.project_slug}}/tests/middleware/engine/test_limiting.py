@@ -8,14 +8,17 @@ from flask import Flask
 from app.middleware.engine.counters import MemoryStore
 from app.middleware.engine.declared_limits import Limiter
 from app.middleware.engine.limit_plans import Keys
-from app.middleware.engine.limit_responses import refusal_of
-from app.middleware.engine.limiting import Limits  # the lines to change in another package
+from app.middleware.engine.limiting import Limits, Policy  # the lines to change in another package
+
+
+def refusal_of_nobody(*_: object) -> Exception:
+    return AssertionError()
 
 
 def make() -> Limits:
-    refuse = lambda limits, counted: refusal_of(None, limits, counted)  # noqa: E731
     app = Flask("service")
-    made = Limits(app, Limiter(lambda: ""), MemoryStore(100), Keys("service"), [], refuse)
+    policy = Policy([], refusal_of_nobody)
+    made = Limits(app, Limiter(lambda: ""), MemoryStore(100), Keys("service"), policy)
     app.extensions["rate_limiting"] = made
     return made
 

@@ -1,0 +1,47 @@
+"""Networks by address, for allow-lists.
+
+Standards: RFC 4632 (IPv4 networks), RFC 4291 2.3 (IPv6 prefixes)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+from .clients import LONGEST, normal_address
+from .settings import Config, read_list, refuse
+
+EXAMPLE = "10.0.0.0/8, 2001:db8::/32"
+
+
+class Networks:
+    """Whether an address is in one of them; text that is not an address is in none."""
+
+    def __init__(self, networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> None:
+        self._networks = networks
+        self._known = lru_cache(8192)(self._has)
+
+    def has(self, address: str | None) -> bool:
+        return self._known((address or "")[:LONGEST])
+
+    def _has(self, address: str) -> bool:
+        normal = normal_address(address)
+        if normal is None:
+            return False
+        ip = ipaddress.ip_address(normal)
+        ip = getattr(ip, "ipv4_mapped", None) or ip
+        return any(ip in network for network in self._networks)
+
+
+def read_networks(config: Config, key: str) -> Networks | None:
+    """A list of networks or addresses; None if there are none.
+
+    :raises ValueError: if one of them is not a network, or its address has bits below its prefix.
+    """
+    networks = []
+    for text in read_list(config, key, example=EXAMPLE):
+        try:
+            networks.append(ipaddress.ip_network(text))
+        except ValueError:
+            refuse(key, text, "is not a network", EXAMPLE)
+    return Networks(networks) if networks else None
