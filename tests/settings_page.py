@@ -6,6 +6,8 @@ from tests.middlewares import MIDDLEWARES, TOKENS, Middleware, read
 from tests.servers import SERVICE, TEMPLATE
 
 CHECKS = read(SERVICE / "app" / "checks" / "__init__.py")  # no middleware either
+FIRST_PAGE = read(SERVICE / "app" / "first_page.py")
+WITH_KEYS = (*MIDDLEWARES, TOKENS, CHECKS, FIRST_PAGE)
 
 PAGE = TEMPLATE / "docs" / "settings.md"
 HEAD = """# Settings
@@ -38,7 +40,7 @@ def cell(text: str) -> str:
 
 
 def page() -> str:
-    return HEAD + "".join(map(section, (*MIDDLEWARES, TOKENS, CHECKS)))
+    return HEAD + "".join(map(section, WITH_KEYS))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.middlewares import ENGINE, MIDDLEWARES, TOKENS, Middleware
+from tests.middlewares import ENGINE, Middleware
 from tests.servers import SERVICE
-from tests.settings_page import CHECKS, PAGE, page
+from tests.settings_page import CHECKS, PAGE, WITH_KEYS, page
 
-FILES = (*MIDDLEWARES, TOKENS, CHECKS)
+FILES = WITH_KEYS
 KEY = re.compile(
-    r"PRODUCTION|CHECKS_[A-Z]+|"
+    r"PRODUCTION|FIRST_PAGE|CHECKS_[A-Z]+|"
     r"(CORS|RATELIMIT|LOG|SECURITY|JWT|API_KEY|REQUEST|BLOCKED|TRUSTED|MAX)_?[A-Z_]*[A-Z]"
 )
 # Names that look like a key of ours, and are not.

@@ -32,9 +32,8 @@ from flask_limiter.constants import ConfigVars
 from redis import Redis
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from tests.middlewares import MIDDLEWARES, TOKENS
 from tests.servers import SERVICE, redis
-from tests.settings_page import CHECKS
+from tests.settings_page import WITH_KEYS
 
 KEY = "a-key-for-tests-0123456789abcdefghij"
 HASH = "7a6d35b6337211be9be9f1bbc5efdf419e4ff02c153c6fb681a1f56110dd4e5f"
@@ -43,7 +42,7 @@ ALLOWED, FOREIGN = "https://app.shop.test", "https://evil.test"
 SECRET = "a-key-of-these-tests-" + "0A1b2C3d4E5f6G7h"
 OLDER = "an-older-key-of-these-tests-" + "0A1b2C3d4E5f6G7h"
 SIGNER = rsa.generate_private_key(65537, 2048)
-DOCUMENTED = [key for one in (*MIDDLEWARES, TOKENS, CHECKS) for key in one.keys]
+DOCUMENTED = [key for one in WITH_KEYS for key in one.keys]
 
 
 # -- a service, and what is seen of it -------------------------------------------------------------
@@ -160,6 +159,9 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".json")
 
 
+HERE = {"REMOTE_ADDR": "127.0.0.1"}
+
+
 def look(app: Flask, tokens: list[str], log: Path) -> list[Any]:
     """What clients and the log see, without what differs each time."""
     add_views(app)
@@ -173,6 +175,7 @@ def look(app: Flask, tokens: list[str], log: Path) -> list[Any]:
         ask(app, "GET", "/page", headers={"User-Agent": f"sqlmap/1.0 {AGENT}"}),
         ask(app, "GET", "/page", headers={"X-Forwarded-For": "203.0.113.1, 203.0.113.2"}),
         ask(app, "GET", "/page", headers={"X-Forwarded-Proto": "https"}),
+        ask(app, "GET", "/", headers={"Accept": "text/html"}, environ_base=HERE),
         ask(app, "GET", "/health"),
         ask(app, "GET", "/ready"),
         ask(app, "GET", "/static/a.css"),
@@ -229,6 +232,7 @@ LIMITED = {"RATELIMIT_DEFAULT": "5 per minute"}
 OVERALL = {"RATELIMIT_APPLICATION": "20 per minute"}
 PAGES = {"CORS_ORIGINS": [ALLOWED]}
 KEYED = {"API_KEYS": {"tests": {"keys": [HASH]}}}
+GOLDEN = {"API_KEYS": {"tests": {"keys": [HASH], "tier": "gold"}}}
 CHECKED = {**PAGES, "PRODUCTION": True, "SESSION_COOKIE_SECURE": True}
 ISSUER, AUDIENCE = "https://login.shop.test", "https://api.shop.test"
 
@@ -297,6 +301,10 @@ CASES = {
     "RATELIMIT_APPLICATION_COST": Case([2, lambda: 2], OVERALL, same=(1,)),
     "RATELIMIT_APPLICATION_EXEMPT_WHEN": Case([lambda: True], OVERALL),
     "RATELIMIT_APPLICATION_DEDUCT_WHEN": Case([lambda response: False], OVERALL),
+    "RATELIMIT_KEY": Case(["caller"], {**LIMITED, **KEYED}, same=("address",)),
+    "RATELIMIT_CALLERS": Case(["7 per minute"], {**LIMITED, **KEYED}),
+    "RATELIMIT_TIERS": Case([{"gold": "8 per minute"}], {**LIMITED, **GOLDEN}, same=({},)),
+    "RATELIMIT_ALLOW": Case(["192.0.2.0/24", ["192.0.2.1"]], LIMITED, same=([],)),
     "BLOCKED_USER_AGENTS": Case([["sqlmap"], "nikto, sqlmap"], same=([], {})),
     "API_KEYS": Case([KEYED["API_KEYS"]], same=({},)),
     "API_KEY_FAILURES": Case(["1 per minute", "2/hour"], KEYED),
@@ -320,6 +328,7 @@ CASES = {
     "SECURITY_COOKIES": Case(["HttpOnly", "SameSite=Strict"]),
     "SECURITY_HTTPS": Case([True, "true"], same=(False, "false")),
     "SECURITY_HTTPS_EXCEPT": Case(["/page", ["/api/"]], {"SECURITY_HTTPS": True}),
+    "FIRST_PAGE": Case([True, "true"], same=(False,)),
     "PRODUCTION": Case([True], PAGES, same=(False,)),
     "CHECKS_SILENCED": Case([["W009"], "W009,W010"], CHECKED, same=([], {})),
 }

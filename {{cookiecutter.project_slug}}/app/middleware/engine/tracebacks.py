@@ -40,7 +40,7 @@ class Traceback:
             if sum(map(len, pieces)) <= limit:
                 return "".join(pieces)
         text = "".join(pieces)  # a long chain: its first cause is less than its end
-        return f"...{text[len(text) - limit :]}"
+        return f"...{text[len(text) - limit + 3 :]}"
 
 
 def _short(piece: str, limit: int) -> str:
