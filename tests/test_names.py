@@ -108,8 +108,13 @@ def installed(service: Path) -> Path:
     return own
 
 
-@pytest.mark.real
-@pytest.mark.parametrize("name", NAMES)
+FEW = {"Flask", "json", "redis", "types"}  # in `make test-real`; all are tried by `make soak`
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.real if n in FEW else pytest.mark.soak) for n in NAMES],
+)
 def test_a_service_with_a_real_packages_name_installs_and_passes_its_tests(
     tmp_path: Path, name: str
 ) -> None:
@@ -120,7 +125,7 @@ def test_a_service_with_a_real_packages_name_installs_and_passes_its_tests(
     run([own, *PYTEST, "tests/test_every_response.py", "tests/test_errors.py"], service)
 
 
-@pytest.mark.real
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["Flask", "app", "json", "tests", "types"])
 def test_a_service_with_a_modules_name_passes_all_its_tests(tmp_path: Path, name: str) -> None:
     service = baked(tmp_path / "out", {"project_name": name})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -214,12 +215,17 @@ def umask(mask: int) -> Iterator[None]:
 UV: list[str | Path] = [sys.executable, "-m", "uv"]
 
 
+MATRIX = list(
+    itertools.product(["plain", ODD], ["pip", "uv"], ["cookiecutter", "cruft"], [0o022, 0o077])
+)
+PAIRS = [MATRIX[place] for place in (0, 3, 5, 9, 14)]  # each value meets each other value
+
+
 @posix
-@pytest.mark.real
-@pytest.mark.parametrize("mask", [0o022, 0o077], ids=oct)
-@pytest.mark.parametrize("maker", ["cookiecutter", "cruft"])
-@pytest.mark.parametrize("installer", ["pip", "uv"])
-@pytest.mark.parametrize("path", ["plain", ODD])
+@pytest.mark.parametrize(
+    ("path", "installer", "maker", "mask"),
+    [pytest.param(*m, marks=pytest.mark.real if m in PAIRS else pytest.mark.soak) for m in MATRIX],
+)
 def test_a_service_serves_and_passes_its_tests_whatever_made_and_installed_it(
     tmp_path: Path, repository: Path, path: str, installer: str, maker: str, mask: int
 ) -> None:
