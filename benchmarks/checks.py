@@ -81,7 +81,8 @@ def lines(log: Path) -> int:
     """Lines about requests; what a service says when it starts is not counted."""
     if not log.exists():
         return 0
-    return sum(b"/api/ping" in line for line in log.read_bytes().splitlines())
+    written = log.read_bytes().splitlines()
+    return sum(b"/api/ping" in line and b'"status"' in line for line in written)
 
 
 def lines_reach(log: Path, expected: int) -> bool:

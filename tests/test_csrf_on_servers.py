@@ -145,7 +145,7 @@ def public(
     env = {"PYTHONPATH": str(folder), "FLASK_CORS_ORIGINS": origin}
     options = ["--workers=1", "--threads=16", f"--bind=127.0.0.1:{port}"]  # it connects ahead
     if request.param == "https":
-        options += certificate(folder).gunicorn_options
+        options += ["--worker-class=gthread", *certificate(folder).gunicorn_options]
     else:
         env["APP_CONFIG"] = "development"  # production wants origins on https
     with gunicorn(SERVICE, *options, target="csrf_wsgi:app", env=env):

@@ -152,7 +152,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     make_certificate(folder)
     (folder / "judged_wsgi.py").write_text(WSGI, encoding="utf-8")
-    tls = [f"--certfile={folder}/site.pem", f"--keyfile={folder}/site.key"]
+    tls = [
+        "--worker-class=gthread",
+        f"--certfile={folder}/site.pem",
+        f"--keyfile={folder}/site.key",
+    ]
     env = {"PYTHONPATH": str(folder), "FLASK_LOG_FILE": str(folder / "requests.log")}
     with gunicorn(SERVICE, *tls, target="judged_wsgi:app", env=env) as server:
         yield Site(server.port, folder / "ca.pem")

@@ -17,7 +17,7 @@ def ask(server: Server, times: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     with contextlib.closing(connection):
         for _ in range(times):
-            connection.request("GET", "/health", headers={"X-Forwarded-For": "203.0.113.7"})
+            connection.request("GET", "/api/ping", headers={"X-Forwarded-For": "203.0.113.7"})
             assert connection.getresponse().read()
 
 

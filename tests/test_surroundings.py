@@ -85,7 +85,8 @@ def test_without_hooks_a_note_keeps_the_answers_and_says_what_to_do(tmp_path: Pa
     )
     read = python(service, "-c", code)
     assert read.returncode == 0, read.stderr
-    pages, values = json.loads(read.stdout.splitlines()[-1])
+    (printed,) = (line for line in read.stdout.splitlines() if line.startswith("["))
+    pages, values = json.loads(printed)  # beside the log's lines
     assert pages == ["https://app.example.com", "https://a.example.com"]
     assert values == {key: value for key, value in SET.items() if key != "CORS_ORIGINS"}
 

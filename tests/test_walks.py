@@ -6,6 +6,7 @@ import contextlib
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,10 @@ class Walker:
         self.proxy_port = free_port()
         with self.place.served("make serve", self.service) as server, self.nginx(conf):
             yield
-            assert '"remote_addr":"127.0.0.1"' in server.output()
+            until = time.monotonic() + 5  # lines are gathered
+            while '"remote_addr":"127.0.0.1"' not in server.output():
+                assert time.monotonic() < until, server.output()
+                time.sleep(0.02)
             assert "192.0.2.1" not in server.output()
 
     @contextlib.contextmanager

@@ -253,3 +253,16 @@ def test_the_services_own_routes_are_there(made: Made) -> None:
 def test_production_does_not_start_without_a_secret_key(made: Made) -> None:
     with pytest.raises(ValueError, match="SECRET_KEY"):
         made("production", PRODUCTION=True, SECRET_KEY=None)
+
+
+def test_a_browser_on_this_machine_sees_the_first_page_before_keys_are_asked_for(
+    made: Made,
+) -> None:
+    if not Path(service.__file__).with_name("first_page.py").exists():
+        pytest.skip("this service has no such page")
+    app = made(FIRST_PAGE=True)
+    if any(rule.rule == "/" for rule in app.url_map.iter_rules()):
+        pytest.skip("this service has a page of its own at /")
+    browser = {"Accept": "text/html"}
+    response = app.test_client().get("/", headers=browser, base_url="http://localhost")
+    assert (response.status_code, response.mimetype) == (200, "text/html")

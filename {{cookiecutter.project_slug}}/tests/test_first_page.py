@@ -9,23 +9,26 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app import create_app
-from app.config import DevelopmentConfig
+from app.errors import configure_errors
+from app.first_page import configure_first_page
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-
-pytestmark = pytest.mark.skipif(
-    not getattr(DevelopmentConfig, "FIRST_PAGE", False), reason="this service shows no such page"
-)
 
 
 @pytest.fixture
 def app() -> Flask:
-    """As after `flask run`; but a service that has a page of its own at / has it no longer."""
-    app = create_app("development")
-    own = [rule for rule in app.url_map.iter_rules() if rule.rule == "/"]
-    if own:
-        pytest.skip("this service has a page of its own at /")
+    """With two routes of its own, and the template of the service."""
+    app = service(FIRST_PAGE=True)
+    app.add_url_rule("/tea", "tea", lambda: "tea")
+    app.add_url_rule("/tea/<int:number>", "one_tea", lambda number: "one", methods=["POST"])
+    return app
+
+
+def service(**config: Any) -> Flask:
+    app = Flask("app")
+    app.config.from_mapping(config)
+    configure_first_page(app)
+    configure_errors(app)
     return app
 
 
@@ -56,12 +59,6 @@ def test_it_shows_the_request_as_the_service_saw_it_but_no_secret(app: Flask) ->
 def test_what_a_client_sends_is_text_on_it(app: Flask) -> None:
     response = ask(app, headers={**BROWSER, "X-Tea": "<script>alert(1)</script>"})
     assert "<script" not in response.text and "&lt;script&gt;" in response.text
-
-
-def test_it_is_shown_before_keys_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLASK_API_KEYS", '{"tea": {"keys": ["' + "ab" * 32 + '"]}}')
-    app = create_app("development")
-    assert text_of(ask(app))
 
 
 @pytest.mark.parametrize(
@@ -98,12 +95,10 @@ def test_other_methods_and_paths_are_as_they_were(app: Flask) -> None:
     assert client.head("/", headers=BROWSER).status_code == 200
 
 
-def test_production_refuses_to_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLASK_SECRET_KEY", "x1" * 20)
-    monkeypatch.setenv("FLASK_FIRST_PAGE", "true")
+def test_production_refuses_to_show_it() -> None:
     with pytest.raises(ValueError, match=r"FIRST_PAGE: .*production; for example"):
-        create_app("production")
+        service(FIRST_PAGE=True, PRODUCTION=True)
 
 
-def test_the_tests_configuration_and_production_have_no_such_page() -> None:
-    assert ask(create_app("testing")).status_code >= 400
+def test_without_its_key_there_is_no_such_page() -> None:
+    assert ask(service()).status_code == 404

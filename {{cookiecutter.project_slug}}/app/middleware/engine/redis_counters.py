@@ -210,7 +210,12 @@ class SharedStore:
         :raises Exception: whatever is wrong.
         """
         client = self._connect() if self.down else self._client
-        self._ask(client, [(self._probe_key, [("", 1_000_000, 1, 1)])], record=True)
+        try:
+            self._ask(client, [(self._probe_key, [("", 1_000_000, 1, 1)])], record=True)
+        except Exception:
+            if client is not self._client:
+                client.close()
+            raise
         self.replies += 1
         if self.down:
             self._client = client
