@@ -14,7 +14,6 @@ import os
 import re
 import select
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -168,8 +167,11 @@ def stand_in_for_the_environment(service: Path) -> str:
     :returns: what `make run` would have printed meanwhile.
     """
     write_programs(service / ".venv" / "bin")
-    for name in ("run.toml", "dev.toml"):
-        shutil.copy(service / "pyproject.toml", service / ".venv" / name)
+    asked = (service / "pyproject.toml").read_bytes()
+    for name, locked in (("run", "requirements.txt"), ("dev", "requirements-dev.txt")):
+        lock = service / locked  # the template has none
+        installed = asked + (lock.read_bytes() if lock.exists() else b"")
+        (service / ".venv" / f"{name}.toml").write_bytes(installed)
     return "Installing into .venv ...\n"
 
 
