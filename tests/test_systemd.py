@@ -30,7 +30,7 @@ COPY . .
 RUN chmod -R go+rX . && cp deploy/systemd.service /etc/systemd/system/flask-service.service \\
     && cp deploy/nginx.conf /etc/nginx/conf.d/flask-service.conf && rm .env \\
     && rm -f /etc/nginx/sites-enabled/default && systemctl enable flask-service
-RUN printf '%s\\n' FLASK_SECRET_KEY=0123456789012345678901234567890123456789 \\
+RUN printf '%s\\n' FLASK_SECRET_KEY=a-secret-of-these-tests-that-nobody-guesses \\
     FLASK_TRUSTED_PROXIES=1 FLASK_RATELIMIT_ENABLED=false WEB_CONCURRENCY=2 \\
     FLASK_SECURITY_LOG_FILE=/var/log/flask-service/security.log > /etc/flask-service.env \\
     && chmod 600 /etc/flask-service.env
