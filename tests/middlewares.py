@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from tests.servers import SERVICE
 
@@ -86,6 +88,13 @@ class Middleware:
                 before = table[key]
                 table[key] = (f"{before[0]} {default}".strip(), f"{before[1]} {meaning}".strip())
         return table
+
+
+def load_package(name: str, folder: Path) -> None:
+    """The folder as a package without the service around it: app/__init__.py is not run."""
+    package = ModuleType(name)
+    package.__path__ = [str(folder)]
+    sys.modules[name] = package
 
 
 def parts_imported_by(path: Path) -> set[str]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from flask import Flask, Response, session
 
+from tests.middlewares import load_package
 from tests.servers import SERVICE, TEMPLATE
 
 PAGE = TEMPLATE / "docs" / "coming-from.md"
@@ -24,13 +22,6 @@ HELMET = """
     xContentTypeOptions xDnsPrefetchControl xDownloadOptions xFrameOptions
     xPermittedCrossDomainPolicies xPoweredBy xXssProtection
 """
-
-
-def load_package(name: str, folder: Path) -> None:
-    """The folder as a package without the service around it: app/__init__.py is not run."""
-    package = ModuleType(name)
-    package.__path__ = [str(folder)]
-    sys.modules[name] = package
 
 
 load_package("coming_from", SERVICE / "app" / "middleware")

@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import servers
+from tests.middlewares import load_package
 from tests.parts import require
 from tests.servers import SERVICE, TEMPLATE
 
@@ -33,13 +34,6 @@ def load(path: Path) -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def load_package(name: str, folder: Path) -> None:
-    """The folder as a package without the service around it: app/__init__.py is not run."""
-    package = ModuleType(name)
-    package.__path__ = [str(folder)]
-    sys.modules[name] = package
 
 
 load_package("middlewares_under_test", SERVICE / "app" / "middleware")
