@@ -59,11 +59,6 @@ class SharedStore:
             self.lost(error)
         self.watch()
 
-    @property
-    def is_known(self) -> bool:
-        """Whether the store has responded once, or has not."""
-        return self.down or self.replies > 0
-
     def acquire(self, charges: Charges, record: bool = True) -> Verdict:
         """As MemoryStore.acquire(): one step, in one round trip (in a cluster: one per bucket)."""
         outages = self._outages
