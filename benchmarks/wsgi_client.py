@@ -126,6 +126,7 @@ class Client:
             environ["REMOTE_ADDR"] = THE_ONE if scenario.one_client else self.addresses[self.turn]
             environ["wsgi.input"] = io.BytesIO()
             environs.append(environ)
+        environs.reverse()
         wrong = []
         expected = scenario.statuses
 
@@ -135,8 +136,8 @@ class Client:
 
         app: Any = self.app
         wall, cpu = time.perf_counter(), time.process_time()
-        for environ in environs:
-            body = app(environ, start_response)
+        while environs:
+            body = app(environs.pop(), start_response)  # dropped after the response, as servers do
             for _ in body:
                 pass
             if hasattr(body, "close"):
