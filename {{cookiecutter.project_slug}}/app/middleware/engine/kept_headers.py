@@ -20,7 +20,10 @@ from .pipeline import pipeline_of
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-ERROR = "kept_headers.error"  # in the environ: the exception that Flask has handled last
+# In the environ: the status of the exception that Flask has handled last, and what it brought. Not
+# the exception: its traceback holds the request, which would then wait for the garbage collector.
+BROUGHT = "kept_headers.brought"
+NOTHING: tuple[str, Headers] = ("", [])
 
 
 def keep_headers(app: Flask) -> None:
@@ -31,7 +34,8 @@ def keep_headers(app: Flask) -> None:
     handle = app.handle_http_exception
 
     def remember(e: HTTPException) -> Any:
-        request.environ[ERROR] = e
+        is_rendered = e.response is not None
+        request.environ[BROUGHT] = NOTHING if is_rendered else (str(e.code), headers_of(e))
         return handle(e)
 
     app.handle_http_exception = remember  # type: ignore[method-assign]
@@ -39,10 +43,9 @@ def keep_headers(app: Flask) -> None:
 
 
 def add_forgotten(environ: WSGIEnvironment, status: str, headers: Headers) -> None:
-    error = environ.get(ERROR)
-    if error is None or error.response is not None or not status.startswith(str(error.code)):
-        return
-    headers += [pair for pair in headers_of(error) if not has_header(headers, pair[0].lower())]
+    code, brought = environ.get(BROUGHT, NOTHING)
+    if brought and status.startswith(code):
+        headers += [pair for pair in brought if not has_header(headers, pair[0].lower())]
 
 
 def headers_of(error: HTTPException) -> Headers:

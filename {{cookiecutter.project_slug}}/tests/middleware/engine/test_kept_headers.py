@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
-from flask import Flask, redirect
+from flask import Flask, redirect, request
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView
 from werkzeug.datastructures import WWWAuthenticate
@@ -16,6 +18,7 @@ from werkzeug.exceptions import (
     TooManyRequests,
     Unauthorized,
 )
+from werkzeug.test import create_environ, run_wsgi_app
 
 from app.middleware.engine.kept_headers import keep_headers
 
@@ -61,6 +64,25 @@ def test_whoever_renders_an_error_its_headers_stay(
     response = app.test_client().get("/")
     assert response.headers.getlist(name) == values
     assert response.mimetype == "application/json"
+
+
+def test_a_request_that_was_refused_is_freed_at_once_and_not_by_the_garbage_collector() -> None:
+    app = service()
+    app.register_error_handler(401, lambda error: ({"message": "no"}, 401))
+    seen: list[weakref.ref[Any]] = []
+
+    @app.before_request
+    def refuse() -> None:
+        seen.append(weakref.ref(request._get_current_object()))  # type: ignore[attr-defined]
+        raise Unauthorized(www_authenticate=CHALLENGE)
+
+    gc.disable()
+    try:
+        _, status, _ = run_wsgi_app(app, create_environ("/"))
+        assert status == "401 UNAUTHORIZED"
+        assert seen[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_405_keeps_the_methods_that_are_allowed() -> None:
