@@ -85,9 +85,10 @@ class UntrustedProxies:
         self.unsaid = threading.Lock()
 
     def identify(self, environ: WSGIEnvironment) -> None:
+        if FORWARDED.keys().isdisjoint(environ) or not self.unsaid.acquire(blocking=False):
+            return
         arrived = [name for key, name in FORWARDED.items() if key in environ]
-        if arrived and self.unsaid.acquire(blocking=False):
-            self.logger.warning(UNTRUSTED, ", ".join(arrived))
+        self.logger.warning(UNTRUSTED, ", ".join(arrived))
 
 
 class TrustedProxies:

@@ -82,18 +82,19 @@ def configure_request_validation(app: Flask) -> None:
 
     @app.before_request
     def check_request() -> None:
-        environ = request.environ
-        if isinstance(request.routing_exception, SecurityError):
+        asked = request._get_current_object()  # type: ignore[attr-defined]
+        environ = asked.environ
+        if isinstance(asked.routing_exception, SecurityError):
             environ["security_event"] = {"event": "host_refused"}
-        request.on_json_loading_failed = refuse_json  # type: ignore[assignment,method-assign]
+        asked.on_json_loading_failed = refuse_json
         if not has_body(environ):
             return
-        view = app.view_functions.get(request.endpoint or "")
-        if view and (limit := own_limit(view, request.method)):
-            request.max_content_length = limit
-        expect_exact_body(request, request.max_content_length)
-        check_type(environ, types.get(request.method))
-        request.form_data_parser_class = StrictFormParser
+        view = app.view_functions.get(asked.endpoint or "")
+        if view and (limit := own_limit(view, asked.method)):
+            asked.max_content_length = limit
+        expect_exact_body(asked, asked.max_content_length)
+        check_type(environ, types.get(asked.method))
+        asked.form_data_parser_class = StrictFormParser
 
 
 def lower_case_host(environ: WSGIEnvironment) -> None:

@@ -34,20 +34,13 @@ class Exchange:
     - outcome: "complete", "aborted" (the client left) or "failed" (an exception)
     """
 
-    __slots__ = (
-        "began",
-        "body",
-        "environ",
-        "headers",
-        "is_open",
-        "is_started",
-        "outcome",
-        "pipeline",
-        "send",
-        "sent",
-        "start_response",
-        "status",
-    )
+    status = ""
+    body: Iterable[bytes] = ()
+    sent = 0
+    outcome = "failed"
+    is_started = False  # the server has the head
+    is_open = True
+    send: Callable[[bytes], object] | None = None
 
     def __init__(
         self, pipeline: Pipeline, environ: WSGIEnvironment, start_response: StartResponse
@@ -56,14 +49,7 @@ class Exchange:
         self.pipeline = pipeline
         self.environ = environ
         self.start_response = start_response
-        self.status = ""
         self.headers: Headers = []
-        self.body: Iterable[bytes] = ()
-        self.sent = 0
-        self.outcome = "failed"
-        self.is_started = False  # the server has the head
-        self.is_open = True
-        self.send: Callable[[bytes], object] | None = None
 
     # the head
 
@@ -178,7 +164,7 @@ class Started:
 
 def is_stream(headers: Headers) -> bool:
     """Flask writes the length of every response that it holds complete."""
-    return "Content-Length" not in [name for name, _ in headers]
+    return all(name != "Content-Length" for name, _ in headers)
 
 
 def check_encoding(headers: Headers) -> None:

@@ -17,7 +17,7 @@ from flask_limiter import RateLimitExceeded
 
 from .counted import COUNTED, Counted, request_limits
 from .declared_limits import RuntimeLimit
-from .exchange import Headers
+from .header_lists import Headers, has_header
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -95,8 +95,8 @@ class HeaderWriter:
             return
         if self._is_wanted:
             self._add_rate_limit(counted, headers)
-        wait = environ.get(RETRY_AFTER)
-        if wait and status.startswith("429") and not has(headers, "retry-after"):
+        wait = environ.get(RETRY_AFTER) if status.startswith("429") else None
+        if wait and not has_header(headers, "retry-after"):
             headers.append(("Retry-After", str(wait)))  # an owner's error handler left it out
 
     def _add_rate_limit(self, counted: list[Counted], headers: Headers) -> None:
@@ -115,7 +115,3 @@ class HeaderWriter:
         if self._legacy:
             values = rule.charge[1], remaining, int(time.time()) + seconds
             headers += [(n, str(v)) for n, v in zip(self._legacy, values, strict=True) if n]
-
-
-def has(headers: Headers, name: str) -> bool:
-    return any(known.lower() == name for known, _ in headers)
