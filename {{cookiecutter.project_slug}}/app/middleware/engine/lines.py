@@ -80,7 +80,7 @@ class Lines:
         return bool(self.gathered or self.dropped or self.taken or self.unsent)
 
     def flush(self) -> bool:
-        """Write what has been gathered.
+        """Write what has been gathered until now; what comes meanwhile is for the next time.
 
         :returns: whether all of it has been written.
         """
@@ -89,9 +89,9 @@ class Lines:
                 return False
             self.is_writing = True
             try:
-                while self.unsent or self.take():
-                    self.unsent = self.unsent or self.next_lines()
-                    self.unsent = self.unsent[self.send(self.unsent) :]
+                self.write_taken()  # which the reader had no room for
+                self.take()
+                self.write_taken()
                 return True
             except Exception:  # whatever is wrong with the log, the service goes on
                 return False
@@ -102,16 +102,19 @@ class Lines:
         assert self.destination is not None  # noqa: S101
         return self.destination.send(lines)
 
-    def take(self) -> bool:
-        """Whether there is something to write."""
-        if not self.taken:
-            with self.lock:
-                lines, self.gathered, self.size = self.gathered, [], 0
-                dropped, self.dropped = self.dropped, 0
-            if dropped:
-                lines.append(_count_of(dropped, self.names))
-            self.taken = lines[::-1]
-        return bool(self.taken)
+    def take(self) -> None:
+        with self.lock:
+            lines, self.gathered, self.size = self.gathered, [], 0
+            dropped, self.dropped = self.dropped, 0
+        if dropped:
+            lines.append(_count_of(dropped, self.names))
+        self.taken = lines[::-1]
+
+    def write_taken(self) -> None:
+        """:raises BlockingIOError: if there is no room; what is left is next."""
+        while self.unsent or self.taken:
+            self.unsent = self.unsent or self.next_lines()
+            self.unsent = self.unsent[self.send(self.unsent) :]
 
     def next_lines(self) -> bytes:
         """As many whole lines as the destination takes without tearing one."""

@@ -99,6 +99,19 @@ def test_no_drop_of_many_threads_is_missed(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(written) + json.loads(count)["dropped"] == 8 * 500
 
 
+def test_lines_that_come_while_others_are_written_are_gathered_and_not_written_one_by_one() -> None:
+    class Busy(Slow):
+        def send(self, data: bytes) -> int:
+            gathered.add(b"meanwhile\n", at_once=False)  # as another thread does
+            return super().send(data)
+
+    busy = Busy()
+    gathered = to(busy)
+    gathered.add(b"first\n", at_once=False)
+    assert gathered.flush()
+    assert (busy.taken, gathered.gathered) == ([b"first\n"], [b"meanwhile\n"])
+
+
 def test_a_line_that_is_made_while_another_is_written_neither_waits_nor_is_lost() -> None:
     """As when the collector runs a destructor that logs, in the middle of a write."""
     slow = Slow()
@@ -112,6 +125,8 @@ def test_a_line_that_is_made_while_another_is_written_neither_waits_nor_is_lost(
 
     slow.send = logging_send  # type: ignore[method-assign]
     gathered.add(b"first\n", at_once=True)
+    assert slow.taken == [b"first\n"]
+    assert gathered.flush()  # by the writer, a moment later
     assert slow.taken == [b"first\n", b"nested\n"]
 
 
