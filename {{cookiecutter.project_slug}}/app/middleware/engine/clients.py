@@ -29,11 +29,22 @@ ENTRY = re.compile(
 
 def normal_address(text: str | None) -> str | None:
     """The address in one entry of X-Forwarded-For, in its shortest form; None if there is none."""
+    if text is not None and is_plain_ipv4(text):
+        return text
     match = ENTRY.fullmatch(text or "")
     try:
         return str(ipaddress.ip_address(match[match.lastindex or 0])) if match else None
     except ValueError:
         return None
+
+
+def is_plain_ipv4(text: str) -> bool:
+    """The usual case, of which there is one spelling only; the system knows it without a search."""
+    try:
+        socket.inet_pton(socket.AF_INET, text)
+    except (OSError, ValueError):  # ValueError: a null character
+        return False
+    return True
 
 
 def bucket_of(address: str | None) -> str:
@@ -43,11 +54,7 @@ def bucket_of(address: str | None) -> str:
     address shares one bucket, so that a forged header cannot make a new one of every request.
     """
     text = (address or "")[:LONGEST]
-    try:
-        socket.inet_pton(socket.AF_INET, text)  # the usual case, and it takes one spelling only
-        return text
-    except (OSError, ValueError):
-        return _unusual_bucket(text)
+    return text if is_plain_ipv4(text) else _unusual_bucket(text)
 
 
 @lru_cache(maxsize=8192)
