@@ -82,7 +82,7 @@ def lines(log: Path) -> int:
     if not log.exists():
         return 0
     written = log.read_bytes().splitlines()
-    return sum(b"/api/ping" in line and b'"status"' in line for line in written)
+    return sum(b"/api/ping" in line and b'"status' in line for line in written)
 
 
 def lines_reach(log: Path, expected: int) -> bool:

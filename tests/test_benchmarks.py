@@ -13,7 +13,7 @@ from redis import Redis
 
 from benchmarks import against, chart, goals, noise
 from benchmarks.__main__ import options_of
-from benchmarks.checks import NotDone, check, check_wsgi, wsgi_sender
+from benchmarks.checks import NotDone, check, check_wsgi, lines, wsgi_sender
 from benchmarks.contenders import build
 from benchmarks.duties import ORIGIN, Settings
 from benchmarks.entries import Entry, on_redis, one_process
@@ -80,6 +80,15 @@ def test_a_contender_that_leaves_work_out_stops_the_run(missing: str, tmp_path: 
 def test_an_answer_that_only_looks_right_is_found(answer: Answer, tmp_path: Path) -> None:
     with pytest.raises(NotDone):
         check("fake", frozenset({"cors"}), lambda *_: answer, tmp_path / "none.log")
+
+
+def test_each_contenders_line_of_a_request_is_counted_and_no_other(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    ours = b'{"message": "request_completed", "path": "/api/ping", "status": 200}'
+    pinos = b'{"req": {"url": "/api/ping"}, "res": {"statusCode": 200}}'
+    other = b'{"message": "GET /api/ping has no limit"}'
+    log.write_bytes(b"\n".join([ours, pinos, other]))
+    assert lines(log) == 2
 
 
 def test_a_contender_checked_in_this_process_is_the_one_that_runs(tmp_path: Path) -> None:
