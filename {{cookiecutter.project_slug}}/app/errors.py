@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,23 +38,7 @@ def configure_errors(app: Flask) -> None:
     """Render every error of this application, those included that leave Flask itself."""
     keep_headers(app)  # where an extension's handler comes before this one
     has_page = Path(app.root_path, app.template_folder or "templates", "error.html").is_file()
-
-    @app.errorhandler(HTTPException)
-    def render(error: HTTPException) -> Response:
-        if error.response is not None:  # the view has built its own response
-            return error.get_response(request.environ)  # type: ignore[return-value]
-        problem = describe(error, request.environ)
-        response = app.response_class(status=problem["status"])
-        if has_page and prefers_html():
-            response.data = render_template("error.html", **problem)
-        else:
-            response.data = json.dumps(problem)
-            response.mimetype = PROBLEM_JSON
-        if has_page:
-            response.vary.add("Accept")
-        for name, value in headers_of(error):
-            response.headers.add(name, value)
-        return response
+    app.register_error_handler(HTTPException, partial(render, app, has_page))
 
     @pipeline_of(app).on_error
     def respond(environ: WSGIEnvironment, error: Exception) -> ResponseParts | None:
@@ -77,6 +62,24 @@ def configure_errors(app: Flask) -> None:
         return outside_of_flask(describe(default_exceptions[status](), environ), environ)
 
     app.extensions["server_error"] = app
+
+
+def render(app: Flask, has_page: bool, error: HTTPException) -> Response:
+    """:param has_page: whether browsers get the template error.html."""
+    if error.response is not None:  # the view has built its own response
+        return error.get_response(request.environ)  # type: ignore[return-value]
+    problem = describe(error, request.environ)
+    response = app.response_class(status=problem["status"])
+    if has_page and prefers_html():
+        response.data = render_template("error.html", **problem)
+    else:
+        response.data = json.dumps(problem)
+        response.mimetype = PROBLEM_JSON
+    if has_page:
+        response.vary.add("Accept")
+    for name, value in headers_of(error):
+        response.headers.add(name, value)
+    return response
 
 
 def outside_of_flask(problem: dict[str, Any], environ: WSGIEnvironment) -> ResponseParts:

@@ -129,9 +129,7 @@ class MemoryStore:
                 for name, amount, seconds, cost in those:
                     counter = counters.get(name)
                     if counter is None:
-                        counter = counters[name] = Counter(amount, seconds)
-                        self.counters += 1
-                        self.longest = max(self.longest, seconds)
+                        counter = counters[name] = self._new_counter(amount, seconds)
                         has_new = True
                     slices = counter.slices
                     if slices and slices[0] <= now - seconds:
@@ -150,6 +148,11 @@ class MemoryStore:
             if has_new:
                 self._evict(charges, now)
             return True, states, [now] * len(charges)
+
+    def _new_counter(self, amount: int, seconds: int) -> Counter:
+        self.counters += 1
+        self.longest = max(self.longest, seconds)
+        return Counter(amount, seconds)
 
     def _take_back(self, charges: Charges, counted: int) -> None:
         """:param counted: on so many of the charges."""

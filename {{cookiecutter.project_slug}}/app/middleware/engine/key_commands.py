@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from io import StringIO
 from json import dumps
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,26 +43,18 @@ def key_commands(key: str, callers: Callers) -> click.Group:
     def new(name: str, scopes: Sequence[str], limits: str | None, write: bool) -> None:
         """Make a key for a new caller, or one more for a caller that changes its key."""
         made = make_key(name)
-        caller = dict(callers.get(name, {"keys": [], "scopes": []}))
-        caller["keys"] = [*caller["keys"], digest_of(made).hex()]
-        caller["scopes"] = list(dict.fromkeys([*caller["scopes"], *scopes]))
-        if limits is not None:
-            caller["limits"] = limits
+        caller = _with_key(callers.get(name), digest_of(made).hex(), scopes, limits)
         changed = _check(key, {**callers, name: caller})
         click.echo(f"The key of {name}, shown this once:", err=True)
         click.echo(made)
         _hand_over(key, changed, write)
-        if len(caller["keys"]) > 1:
-            remedy = f"flask api-key revoke {name} --key {caller['keys'][0][:8]}"
-            click.echo(f"{name} has {len(caller['keys'])} keys now; then: {remedy}", err=True)
+        _say_how_to_change_over(name, caller["keys"])
 
     @group.command("list")
     def show() -> None:
         """List the callers, the first digits of their keys' hashes, their scopes and limits."""
         for name, caller in callers.items():
-            hashes = " ".join(digest[:8] for digest in caller["keys"])
-            scopes = " ".join(caller["scopes"]) or "no scopes"
-            click.echo("  ".join([name, hashes, scopes, caller.get("limits") or ""]).rstrip())
+            click.echo(_as_row(name, caller))
         if not callers:
             click.echo("There are no keys: authentication is off.", err=True)
 
@@ -74,6 +67,28 @@ def key_commands(key: str, callers: Callers) -> click.Group:
         _hand_over(key, _check(key, _without(callers, name, start)), write)
 
     return group
+
+
+def _with_key(
+    known: dict[str, Any] | None, digest: str, scopes: Sequence[str], limits: str | None
+) -> dict[str, Any]:
+    """:param known: the caller as it was, None for a new one."""
+    caller = dict(known or {"keys": [], "scopes": []})
+    caller["keys"] = [*caller["keys"], digest]
+    caller["scopes"] = list(dict.fromkeys([*caller["scopes"], *scopes]))
+    return caller if limits is None else caller | {"limits": limits}
+
+
+def _say_how_to_change_over(name: str, keys: Sequence[str]) -> None:
+    if len(keys) > 1:
+        remedy = f"flask api-key revoke {name} --key {keys[0][:8]}"
+        click.echo(f"{name} has {len(keys)} keys now; then: {remedy}", err=True)
+
+
+def _as_row(name: str, caller: dict[str, Any]) -> str:
+    hashes = " ".join(digest[:8] for digest in caller["keys"])
+    scopes = " ".join(caller["scopes"]) or "no scopes"
+    return "  ".join([name, hashes, scopes, caller.get("limits") or ""]).rstrip()
 
 
 def _without(callers: Callers, name: str, start: str | None) -> Callers:

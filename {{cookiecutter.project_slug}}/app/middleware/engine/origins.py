@@ -96,11 +96,10 @@ def read_origin(key: str, text: str) -> str:
     if digits and not 0 < port < 65536:
         refuse_it("has a port that is not from 1 to 65535")
     host = normal_host(name)
-    if host is None and not value.isascii():
-        # Python's IDNA is not the browsers': some names would become another's
-        refuse_it("is not ASCII: copy location.origin from the browser", "https://xn--tst-qla.de")
-    if host is None:
+    if host is None and value.isascii():
         refuse_it("does not have a host as browsers write it (nor a regular expression)")
+    if host is None:  # Python's IDNA is not the browsers': some names would become another's
+        refuse_it("is not ASCII: copy location.origin from the browser", "https://xn--tst-qla.de")
     if star and not (scheme == "https" and is_domain(host)):
         refuse_it("lets in more than one name's subdomains over https", SUBDOMAINS)
     suffix = "" if port == SCHEMES[scheme] else f":{port}"
