@@ -118,6 +118,21 @@ def test_no_layer_of_the_image_has_a_secret_or_a_test(service: Composed, tmp_pat
     assert kinds == expected
 
 
+def test_the_bill_of_materials_has_each_package_that_the_image_has(
+    service: Composed, tmp_path: Path
+) -> None:
+    service.engine(
+        *("build", "--target", "sbom", "--output", str(tmp_path), "."), cwd=service.folder
+    )
+    listed = {
+        (one["name"].lower(), one["version"])
+        for one in json.loads((tmp_path / "sbom.json").read_bytes())["components"]
+    }
+    said = service("exec", "-T", "service", "pip", "list", "--format", "json")
+    installed = {(one["name"].lower(), one["version"]) for one in json.loads(said)}
+    assert listed == installed
+
+
 def test_the_fifty_first_request_of_a_minute_is_refused(service: Composed) -> None:
     statuses = Counter(status(f"{service.url}/api/ping") for _ in range(60))
     assert statuses == {200: 50, 429: 10}
