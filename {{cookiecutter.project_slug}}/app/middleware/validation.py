@@ -29,7 +29,7 @@ A body without a length is 411 where the server would hide that it was cut. Gran
 HTTP/1.1 and HTTP/2: there only multipart forms and JSON that ends with a bracket come without one.
 
 Standards: RFC 9110 sections 8.6, 15.5.14 (413), 15.5.16 (415), RFC 9112 section 6, RFC 8259,
-           RFC 7493 (I-JSON), OWASP ASVS 5.0 4.1.1, 4.2.1, 5.2.1
+           RFC 7493 (I-JSON), OWASP ASVS 5.0 2.2.1, 4.2.1, 5.2.1
 Version: 2.0.0
 """
 
