@@ -195,11 +195,19 @@ ODD = {"cors_origins": "none", "rate_limits": "1/second", "trusted_proxies": "10
 
 
 @pytest.mark.parametrize(
-    "answers", [pytest.param({}, marks=pytest.mark.soak, id="default"), pytest.param(ODD, id="odd")]
+    ("answers", "tests"),
+    [
+        pytest.param(ODD, ["tests", "--ignore=tests/middleware"], id="odd"),
+        pytest.param(ODD, [], marks=pytest.mark.soak, id="odd, all"),
+        pytest.param({}, [], marks=pytest.mark.soak, id="default"),
+    ],
 )
-def test_the_service_passes_its_own_tests(tmp_path: Path, answers: dict[str, str]) -> None:
+def test_the_service_passes_its_own_tests(
+    tmp_path: Path, answers: dict[str, str], tests: list[str]
+) -> None:
     """Whatever was answered: they bring their own settings."""
-    done = python(baked(tmp_path / "out", answers), "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    service = baked(tmp_path / "out", answers)
+    done = python(service, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
     assert done.returncode == 0, done.stdout[-3000:]
 
 

@@ -1,7 +1,8 @@
 """What its owner changes leaves a service green: its whole remaining suite, ruff and mypy.
 
 Deleted is what the README says; edited is what an owner edits first. The default run takes the
-service's own tests and ruff, one edit at a time or many together; the whole form is for make soak.
+service's own tests and ruff: each deletion alone, all other edits together. The whole form, with
+each edit alone, is for make soak.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def suite(service: Path, *options: str) -> None:
     run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *options], service)
 
 
-@pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize("name", [name for name in EDITS if name.startswith("without")])
 def test_the_service_stays_itself(name: str, service: Path) -> None:
     EDITS[name](service)
     lint(service)
