@@ -9,21 +9,12 @@ Standards: RFC 9110 15.5.2 (401), 15.5.6 (405), 15.5.16 (415), 15.6.4 (503); RFC
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flask import Flask, request
+from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from .header_lists import Headers, has_header
-from .pipeline import pipeline_of
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
-# In the environ: the status of the exception that Flask has handled last, and what it brought. Not
-# the exception: its traceback holds the request, which would then wait for the garbage collector.
-BROUGHT = "kept_headers.brought"
-NOTHING: tuple[str, Headers] = ("", [])
+from .header_lists import Headers
 
 
 def keep_headers(app: Flask) -> None:
@@ -33,19 +24,17 @@ def keep_headers(app: Flask) -> None:
     app.extensions["kept_headers"] = True
     handle = app.handle_http_exception
 
-    def remember(e: HTTPException) -> Any:
-        is_rendered = e.response is not None
-        request.environ[BROUGHT] = NOTHING if is_rendered else (str(e.code), headers_of(e))
-        return handle(e)
+    def handle_and_keep(e: HTTPException) -> Any:
+        rendered = handle(e)
+        if rendered is e or e.response is not None:
+            return rendered
+        response = app.make_response(rendered)
+        if response.status_code == e.code:
+            missing = [pair for pair in headers_of(e) if pair[0] not in response.headers]
+            response.headers.extend(missing)
+        return response
 
-    app.handle_http_exception = remember  # type: ignore[method-assign]
-    pipeline_of(app).on_headers(add_forgotten)
-
-
-def add_forgotten(environ: WSGIEnvironment, status: str, headers: Headers) -> None:
-    code, brought = environ.get(BROUGHT, NOTHING)
-    if brought and status.startswith(code):
-        headers += [pair for pair in brought if not has_header(headers, pair[0].lower())]
+    app.handle_http_exception = handle_and_keep  # type: ignore[method-assign]
 
 
 def headers_of(error: HTTPException) -> Headers:
