@@ -4,8 +4,9 @@
      "request_id": "..."}
 
 `type` says more only where an exception brings its own: an HTTPException may carry `problem`, a
-mapping of further members, and `headers`. Nothing of an unhandled exception is shown: it is in
-the log, under the same request id. A browser that asks for HTML gets the template error.html, if
+mapping of further members, and `headers`; what abort() of webargs, flask-smorest and Flask-RESTX
+puts into `data` is read too. Nothing of an unhandled exception is shown: it is in the log, under
+the same request id. A browser that asks for HTML gets the template error.html, if
 the service has one in app/templates; it is rendered with title, status, detail and request_id.
 
 Standards: RFC 9457, RFC 9110 section 15, OWASP ASVS 5.0 16.5.1-4.
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException, InternalServerError, default_exceptions
 
-from app.middleware.engine.kept_headers import headers_of, keep_headers
+from app.middleware.engine.kept_headers import headers_of, keep_headers, told_by_abort
 from app.middleware.engine.pipeline import ResponseParts, pipeline_of
 
 if TYPE_CHECKING:
@@ -91,12 +92,14 @@ def outside_of_flask(problem: dict[str, Any], environ: WSGIEnvironment) -> Respo
 
 def describe(error: HTTPException, environ: WSGIEnvironment) -> dict[str, Any]:
     """The problem details of an exception, without anything that was not written for clients."""
-    status = error.code or 500
+    status, data = error.code or 500, told_by_abort(error)
+    told = {"detail": data.get("message"), "errors": data.get("errors") or data.get("messages")}
     problem = {
         "type": "about:blank",
         "title": error.name,
         "status": status,
         "detail": INTERNAL if status == 500 else str(error.description or error.name),
+        **{name: value for name, value in told.items() if value},
         **(getattr(error, "problem", None) or {}),
     }
     problem["status"] = status  # RFC 9457 3.1.2: the same as the response's

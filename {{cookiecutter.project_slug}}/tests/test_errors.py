@@ -18,6 +18,7 @@ from werkzeug.exceptions import (
     NotFound,
     TooManyRequests,
     Unauthorized,
+    UnprocessableEntity,
 )
 
 from app.errors import configure_errors
@@ -93,6 +94,16 @@ def test_an_exception_brings_its_own_members_and_headers() -> None:
     assert problem(response)["type"] == "https://example.com/quota"
     assert problem(response)["violated-policies"] == ["a"]
     assert response.headers["RateLimit"] == '"a";r=0;t=7'
+
+
+def test_what_abort_of_webargs_and_flask_smorest_tells_is_in_the_problem() -> None:
+    error = UnprocessableEntity()
+    error.data = {"messages": {"json": {"name": ["is missing"]}}, "headers": {"X-Own": "1"}}  # type: ignore[attr-defined]
+    response = service(error).test_client().get("/")
+    assert problem(response)["errors"] == {"json": {"name": ["is missing"]}}
+    assert response.headers["X-Own"] == "1"
+    error.data = {"message": "No such pet."}  # type: ignore[attr-defined]
+    assert problem(service(error).test_client().get("/"))["detail"] == "No such pet."
 
 
 def test_the_request_id_is_a_member_where_there_is_one() -> None:

@@ -38,7 +38,14 @@ def keep_headers(app: Flask) -> None:
 
 
 def headers_of(error: HTTPException) -> Headers:
-    """What the exception brings, in get_headers() or as `headers`; not the type of its own body."""
-    own = getattr(error, "headers", None) or {}
+    """What the exception brings, in get_headers(), as `headers` or by told_by_abort(); not the type
+    of its own body."""
+    own = getattr(error, "headers", None) or told_by_abort(error).get("headers") or {}
     brought = error.get_headers() + list(own.items() if isinstance(own, Mapping) else own)
     return [(name, value) for name, value in brought if name.lower() != "content-type"]
+
+
+def told_by_abort(error: HTTPException) -> Mapping[str, Any]:
+    """What abort() of webargs, flask-smorest, Flask-RESTX was given: message, errors, headers."""
+    data = getattr(error, "data", None)
+    return data if isinstance(data, Mapping) else {}
