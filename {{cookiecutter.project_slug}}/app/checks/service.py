@@ -7,8 +7,9 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
+from itertools import accumulate
 from typing import Any
 
 from flask import Flask
@@ -116,6 +117,8 @@ class Service:
 
     def _route(self, rule: Rule, method: str) -> Route:
         view = self.app.view_functions[rule.endpoint]
+        parents = accumulate(rule.endpoint.split(".")[:-1], "{}.{}".format)
+        blueprints = [self.app.blueprints[name] for name in parents]
         own_limit = self._ask("validation", "own_limit", view, method)
         body = own_limit or self.config["MAX_CONTENT_LENGTH"]
         return Route(
@@ -125,21 +128,21 @@ class Service:
             limits=self._limits(rule, method),
             body_limit=body if method in CHANGING else None,
             cors=bool(self.cors and self.cors.covers(rule.rule)),
-            scopes=self._ask("authentication", "required_scopes", view, method),
+            scopes=self._ask("authentication", "required_scopes", view, method, blueprints),
         )
 
     def _limits(self, rule: Rule, method: str) -> tuple[str, ...] | None:
         found = self.limits.limits_of(rule, method) if self.limits else None
         return found and tuple(text.replace(" 1 ", " ") for text in found)
 
-    def _ask(self, name: str, function: str, view: Callable[..., Any], method: str) -> Any:
+    def _ask(self, name: str, function: str, *asked: object) -> Any:
         """What a middleware file says of a view; None where the file has been deleted."""
         try:
             module = importlib.import_module(f"app.middleware.{name}")
         except ImportError:
             return None
         ask = getattr(module, function, None)  # the file may be an older one
-        return ask(view, method) if ask else None
+        return ask(*asked) if ask else None
 
 
 def is_local(host: str) -> bool:

@@ -2,7 +2,7 @@
 
 Needs:  pip install "flask>=3.1,<4" "python-dotenv>=1.1,<2"
 Copy:   engine/ (api_keys, attempts, clients, counters, credentials, exchange, header_lists,
-        identification, kept_headers, key_commands, pipeline, settings)
+        identification, kept_headers, key_commands, marks, pipeline, settings)
 Add:    configure_authentication(app)
 
 Key                  Default          Meaning (unit)
@@ -45,10 +45,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from flask import Flask, Request, Response, current_app, g, request
+from flask import Blueprint, Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import SecurityError
 
 from .engine.api_keys import KeyRing, is_scope, read_callers
@@ -65,6 +65,7 @@ from .engine.credentials import (
 from .engine.identification import Identification, TokenVerifier
 from .engine.kept_headers import keep_headers
 from .engine.key_commands import key_commands
+from .engine.marks import mark
 from .engine.settings import Config, is_missing, refuse
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -73,6 +74,7 @@ LIMIT = re.compile(r"([1-9][0-9]{0,5}) ?(?:per|/) ?(second|minute|hour|day)")
 FOUND = "authentication.found"  # in the environ: a caller, or what is to be raised
 
 View = TypeVar("View", bound=Callable[..., Any])
+Target = TypeVar("Target", bound="Callable[..., Any] | Blueprint")
 
 
 def configure_authentication(app: Flask, verify_token: TokenVerifier | None = None) -> None:
@@ -113,10 +115,12 @@ def _read_limit(config: Config, key: str, default: tuple[int, int]) -> tuple[int
 # What a view says of itself
 
 
-def public(view: View) -> View:
-    """Open a view, a class of views or one of its methods to everybody. Decorators: any order."""
-    cast(Any, view)._public = True
-    return view
+def public(target: Target) -> Target:
+    """Open a view, a class of views or one of its methods, or a blueprint, to everybody.
+
+    Decorators: any order. Of a bound method only what is returned is open.
+    """
+    return cast(Target, mark(target, "_public", True))
 
 
 def require_scope(*scopes: str) -> Callable[[View], View]:
@@ -131,9 +135,9 @@ def require_scope(*scopes: str) -> Callable[[View], View]:
         problem = "is not a list of names without blanks or quotes"
         refuse("require_scope", scopes, problem, 'require_scope("orders:read")')
 
-    def mark(view: View) -> View:
+    def close(view: View) -> View:
         needed = frozenset(scopes) | getattr(view, "_scopes", frozenset())
-        cast(Any, view)._scopes = needed
+        view = mark(view, "_scopes", needed)
         if isinstance(view, type):
             return view
 
@@ -145,7 +149,7 @@ def require_scope(*scopes: str) -> Callable[[View], View]:
 
         return cast(View, scoped)
 
-    return mark
+    return close
 
 
 def _check_scopes(needed: frozenset[str]) -> None:
@@ -155,13 +159,15 @@ def _check_scopes(needed: frozenset[str]) -> None:
         raise InsufficientScope(needed)
 
 
-def required_scopes(view: Callable[..., Any], method: str) -> frozenset[str] | None:
+def required_scopes(
+    view: Callable[..., Any], method: str, blueprints: Iterable[object] = ()
+) -> frozenset[str] | None:
     """The scopes that a caller of this view needs, perhaps none; None where it is @public.
 
     A scope closes what @public opened; a subclass of a @public class is not public itself.
     """
     views: list[Any] = [view]
-    is_public = getattr(view, "_public", False)
+    is_public = any(getattr(one, "_public", False) for one in (view, *blueprints))
     if cls := getattr(view, "view_class", None):
         handler = getattr(cls, method.lower(), None)
         if handler is None and method == "HEAD":
@@ -187,7 +193,7 @@ class Authentication:
         self.views = views
         self.identification = identification
         self.keys = identification.keys
-        self.needed: dict[tuple[Any, str], frozenset[str] | None] = {}  # by view and method
+        self.needed: dict[tuple[Any, ...], frozenset[str] | None] = {}
 
     def check(self, asked: Request) -> Response | None:
         environ = asked.environ
@@ -211,11 +217,11 @@ class Authentication:
         view, method = self.views.get(asked.endpoint or ""), asked.environ["REQUEST_METHOD"]
         if view is None:
             return frozenset()
-        try:
-            return self.needed[view, method]
-        except KeyError:
-            needed = self.needed[view, method] = required_scopes(view, method)
-            return needed
+        key = view, asked.endpoint, method
+        if key not in self.needed:
+            blueprints = [current_app.blueprints[name] for name in asked.blueprints]
+            self.needed[key] = required_scopes(view, method, blueprints)
+        return self.needed[key]
 
     def identify(self, asked: Request) -> Caller:
         environ = asked.environ

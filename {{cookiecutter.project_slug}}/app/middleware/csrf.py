@@ -1,7 +1,7 @@
 """Refuses what pages of other sites try to change here: 403 for a foreign page's POST, PUT, DELETE.
 
 Needs:  pip install "flask>=3.1,<4"
-Copy:   engine/ (pipeline, exchange, settings, origins, paths, seen)
+Copy:   engine/ (pipeline, exchange, settings, origins, paths, seen, marks)
 Add:    configure_csrf_protection(app)
 
 Key                   Default  Meaning (unit)
@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from flask import Blueprint, Flask, current_app, request
 from werkzeug.exceptions import Forbidden
 
+from .engine.marks import mark
 from .engine.origins import Origins, is_own_origin, read_origins
 from .engine.paths import Paths, read_paths
 from .engine.pipeline import ResponseParts, pipeline_of
@@ -89,10 +90,10 @@ def configure_csrf_protection(app: Flask) -> None:
 def csrf_exempt(target: Target) -> Target:
     """Open a view, a class of views or one of its methods, or a blueprint, to pages of all sites.
 
-    It marks and does not wrap, so that it may stand above or below the route's decorator.
+    It marks and does not wrap, so that it may stand above or below the route's decorator. Of a
+    bound method only what is returned is open.
     """
-    cast(Any, target).is_csrf_exempt = True
-    return target
+    return cast(Target, mark(target, "is_csrf_exempt", True))
 
 
 def is_foreign(environ: WSGIEnvironment) -> bool:

@@ -4,7 +4,7 @@ Needs:  pip install "flask>=3.1,<4" "Flask-Limiter>=4.1.1,<5" "limits>=5.8,<6"
         and "redis>=6.4,<9" for a store that several processes share
 Copy:   engine/ (limiting, limit_plans, limit_responses, counted, declared_limits, limiter_commands,
         counters, redis_counters, redis_scripts, redis_client, networks, pipeline, exchange,
-        header_lists, settings, clients)
+        header_lists, settings, clients, marks)
 Add:    configure_rate_limiting(app)
 
 Key                                Default         Meaning (unit)

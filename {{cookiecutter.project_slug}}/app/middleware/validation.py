@@ -1,7 +1,7 @@
 """A view sees a body that is whole, within its limit and of a type it expects, or it does not run.
 
 Needs:  pip install "flask>=3.1,<4"
-Copy:   engine/ (bodies, exchange, forms, header_lists, kept_headers, pipeline, settings,
+Copy:   engine/ (bodies, exchange, forms, header_lists, kept_headers, marks, pipeline, settings,
         strict_json)
 Add:    configure_request_validation(app)
 
@@ -35,9 +35,10 @@ Version: 2.0.0
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask, request
 from werkzeug.exceptions import BadRequest, SecurityError
@@ -46,6 +47,7 @@ from werkzeug.exceptions import UnsupportedMediaType as WerkzeugUnsupportedMedia
 from .engine.bodies import expect_exact_body, has_body
 from .engine.forms import URLENCODED, StrictFormParser
 from .engine.kept_headers import keep_headers
+from .engine.marks import mark
 from .engine.pipeline import pipeline_of
 from .engine.settings import Config, as_items, read_list, read_mapping, read_whole_number, refuse
 from .engine.strict_json import make_json_strict, refuse_json
@@ -115,12 +117,7 @@ def body_limit(length: int) -> Callable[[View], View]:
     """
     if not isinstance(length, int) or isinstance(length, bool) or length < 1:
         refuse("body_limit", length, "is not a number of bytes", "1048576 for 1 MiB")
-
-    def mark(view: View) -> View:
-        cast(Any, view).body_limit = length
-        return view
-
-    return mark
+    return functools.partial(mark, name="body_limit", value=length)
 
 
 def own_limit(view: Callable[..., Any], method: str) -> int | None:

@@ -358,6 +358,34 @@ def test_classes_of_views_and_their_methods_can_be_public() -> None:
     assert client.get("/secret").status_code == 401
 
 
+def test_a_blueprint_can_be_public_but_for_what_needs_a_scope() -> None:
+    docs, inner = public(Blueprint("docs", __name__, url_prefix="/docs")), Blueprint("in", __name__)
+    inner.get("/in")(lambda: "in")
+    docs.get("/closed", endpoint="closed")(require_scope("orders:write")(lambda: "closed"))
+    docs.register_blueprint(inner)
+    app, other = service(), service()
+    app.register_blueprint(docs)
+    other.register_blueprint(inner)
+    assert get(app, "/docs/in").text == "in"
+    assert get(app, "/docs/closed").status_code == 401
+    assert get(other, "/in").status_code == 401
+
+
+def test_a_view_of_an_extension_may_be_a_bound_method_and_only_its_own_is_marked() -> None:
+    class Docs:
+        def page(self) -> str:
+            return "docs"
+
+    app, docs, others = service(), Docs(), Docs()
+    app.add_url_rule("/docs", "docs", public(docs.page))
+    app.add_url_rule("/closed", "closed", require_scope("orders:write")(docs.page))
+    app.add_url_rule("/others", "others", others.page)
+    assert get(app, "/docs").text == "docs"
+    assert get(app, "/closed", X_API_Key=READER).status_code == 403
+    assert get(app, "/closed", X_API_Key=WRITER).text == "docs"
+    assert get(app, "/others").status_code == 401
+
+
 # -- scopes ----------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ A request and its response
     kept_headers.py      headers that an error needs, whoever renders it
     clients.py           an address and who stands behind it; what a CORS preflight is
     paths.py             which paths a setting is for
+    marks.py             what a decorator says of a view or of a blueprint
     routes.py            which route a request has matched, known until its end
     refusals.py          what a security person looks for
 Settings

@@ -20,6 +20,7 @@ from flask_limiter import ExemptionScope, Limit, RouteLimit
 from flask_limiter._limits import RuntimeLimit as RuntimeLimit
 from limits import RateLimitItem, parse_many
 
+from .marks import mark
 from .settings import refuse
 
 EXAMPLE = "200 per hour;50 per minute"
@@ -181,8 +182,7 @@ class Limiter(flask_limiter.Limiter):
             return functools.partial(self.exempt, flags=flags)
         if isinstance(obj, Blueprint):
             return super().exempt(obj, flags=flags)
-        setattr(obj, EXEMPTED, flags)
-        return obj
+        return mark(obj, EXEMPTED, flags)
 
     def request_filter(self, fn: Callable[[], bool]) -> Callable[[], bool]:
         """A function that says which requests are not limited at all."""
