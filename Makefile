@@ -1,6 +1,6 @@
 # make run    bakes the default service into build/ and serves it on http://127.0.0.1:5000
 # make test   the template's tests and the service's;  make soak: the same at full size, minutes each
-# make test-real   what needs an engine for containers (ours wants root and Debian), or linters of others
+# make test-real   what needs containers (our engine wants root and Debian), linters or more packages
 # make lint   ruff, ruff format and mypy, on both;     make bench: the figures of benchmarks/
 #
 # Python 3.10 or newer and make are all that they need. Paths are relative: names may have blanks.
@@ -32,7 +32,7 @@ bake: .venv/run.toml
 test: .venv/dev.toml
 	@$(CLEAN) $(BIN)/python -m pytest -p no:cacheprovider -n auto --dist worksteal $(ARGS)
 
-test-real: .venv/dev.toml
+test-real: .venv/real.toml
 	@$(CLEAN) $(BIN)/python -m pytest -p no:cacheprovider -m real $(ARGS)
 
 soak: .venv/dev.toml
@@ -55,6 +55,7 @@ clean:
 # Each is a copy of the pyproject.toml that was installed: it is compared, not its time.
 .venv/run.toml: EXTRA :=
 .venv/dev.toml: EXTRA := [dev]
+.venv/real.toml: EXTRA := [dev,company]
 .venv/%.toml: pyproject.toml FORCE
 	@cmp -s pyproject.toml $@ || { \
 	  "$(PYTHON)" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \

@@ -10,7 +10,12 @@ import sys
 
 from tests.servers import TEMPLATE
 
-PLACES = ("pyproject.toml", "README.md", "docs/terminal.svg")
+PLACES = (
+    "pyproject.toml",
+    "README.md",
+    "docs/terminal.svg",
+    "{{cookiecutter.project_slug}}/README.md",
+)
 
 
 def name() -> str:

@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import http.client
-import importlib
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.of_the_service import load_tests
 from tests.servers import SERVICE, Server, granian, gunicorn, waitress
 
-
-def load_tests() -> list[ModuleType]:
-    """Modules of the service's tests, leaving no trace of its packages `app` and `tests` behind."""
-    before = {name: sys.modules.pop(name) for name in list(sys.modules) if is_of_a_package(name)}
-    sys.path.insert(0, str(SERVICE))
-    try:
-        return [importlib.import_module(f"tests.{name}") for name in MODULES]
-    finally:
-        sys.path.remove(str(SERVICE))
-        for name in list(filter(is_of_a_package, sys.modules)):
-            del sys.modules[name]
-        sys.modules.update(before)
-
-
-def is_of_a_package(name: str) -> bool:
-    return name.partition(".")[0] in ("app", "tests")
-
-
-MODULES = ("test_every_response", "promises")
 matrix: Any
 promises: Any
-matrix, promises = load_tests()
+matrix, promises = load_tests("test_every_response", "promises")
 WSGI = """
 from app import create_app
 from tests.test_every_response import add_routes
