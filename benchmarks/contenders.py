@@ -9,7 +9,7 @@ from flask import Flask
 from benchmarks.decorated import decorated
 from benchmarks.duties import EVERYTHING, Build, Settings, new_app
 from benchmarks.floor import floor
-from benchmarks.ours import ALL, ALWAYS_ON, DOES, as_generated, service
+from benchmarks.ours import ALL, ALWAYS_ON, DOES, EIGHT, as_generated, service
 from benchmarks.recipe import (
     recipe,
     recipe_cors,
@@ -39,8 +39,9 @@ CONTENDERS: dict[str, Contender] = {
         recipe(recipe_logging, recipe_talisman, recipe_limiter, recipe_cors), EVERYTHING
     ),
     "four": Contender(service(*ALWAYS_ON, whole=True), EVERYTHING),
+    "four + csrf": Contender(service(*ALWAYS_ON, "csrf", whole=True), EVERYTHING),
     "generated": Contender(as_generated, EVERYTHING),
-    "eight": Contender(service(*ALL, whole=True), EVERYTHING | {"key"}),
+    "eight": Contender(service(*EIGHT, whole=True), EVERYTHING | {"key"}),
     "decorated": Contender(decorated, EVERYTHING),
     **{
         f"+ {part}": Contender(
