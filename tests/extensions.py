@@ -26,6 +26,7 @@ PAGE = (TEMPLATE / "docs" / "extensions.md").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^\| ([\w-]+) \| (.+?) \| .*\|$", PAGE, re.M))  # package: what to write
 ROWS = {package: cell for package, cell in ROWS.items() if package not in ("package", "---")}
 CHANGE = re.compile(r"`([^`]+)` (in place of|before) `([^`]+)`")
+REMOVAL = re.compile(r"take `([^`]+)` out of `([^`]+)`")
 SETTING = re.compile(r"([A-Z_]+)=(.*)", re.S)
 OPEN = dict(re.findall(r"^\| ([\w-]+) \| (`public.*`) \|$", PAGE, re.M))  # with API keys
 COEP = "Cross-Origin-Embedder-Policy"
@@ -65,7 +66,8 @@ def settings_of(packages: Iterable[str]) -> dict[str, Any]:
 
 def code_of(package: str) -> list[str]:
     """What its row says to write after create_app()."""
-    return [span for span in spans_of(CHANGE.sub("", ROWS[package])) if not SETTING.fullmatch(span)]
+    elsewhere = re.sub(f"{CHANGE.pattern}|{REMOVAL.pattern}", "", ROWS[package])
+    return [span for span in spans_of(elsewhere) if not SETTING.fullmatch(span)]
 
 
 def create_app(packages: Iterable[str], names: dict[str, Any]) -> Flask:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.extensions import COEP, OPEN, OWN, made, spans_of
+from tests.extensions import COEP, OPEN, OWN, REMOVAL, ROWS, made, spans_of
 
 pytestmark = pytest.mark.real
 
@@ -47,11 +47,17 @@ def test_flask_session(made: Any) -> None:
 def test_flask_migrate(made: Any, tmp_path: Any) -> None:
     service = made("Flask-Migrate", SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/rows.db")
     assert service.ask("/migrated").status_code == 500  # there is no such table yet
-    folder = str(tmp_path / "migrations")
+    ((line, file),) = REMOVAL.findall(ROWS["Flask-Migrate"])
+    folder, env = str(tmp_path / "migrations"), tmp_path / file
     for command in ("init", "migrate", "upgrade"):
         done = service.app.test_cli_runner().invoke(args=["db", command, "-d", folder])
         assert done.exit_code == 0, done.output
+        if command == "init":
+            assert line in env.read_text(encoding="utf-8")
+            env.write_text(env.read_text(encoding="utf-8").replace(line, ""), encoding="utf-8")
     assert service.ask("/migrated").json == {"count": 0}
+    service.app.logger.error("said after the upgrade")
+    assert b'"said after the upgrade"' in service.log.path.read_bytes()
     service.check_own_errors()
     with service.app.app_context():
         service.names["db"].engine.dispose()

@@ -118,7 +118,7 @@ class Service:
     def _route(self, rule: Rule, method: str) -> Route:
         view = self.app.view_functions[rule.endpoint]
         parents = accumulate(rule.endpoint.split(".")[:-1], "{}.{}".format)
-        blueprints = [self.app.blueprints[name] for name in parents]
+        blueprints = [self.app.blueprints.get(name) for name in parents]
         own_limit = self._ask("validation", "own_limit", view, method)
         body = own_limit or self.config["MAX_CONTENT_LENGTH"]
         return Route(

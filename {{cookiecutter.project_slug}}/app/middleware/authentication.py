@@ -219,7 +219,7 @@ class Authentication:
             return frozenset()
         key = view, asked.endpoint, method
         if key not in self.needed:
-            blueprints = [current_app.blueprints[name] for name in asked.blueprints]
+            blueprints = [current_app.blueprints.get(name) for name in asked.blueprints]
             self.needed[key] = required_scopes(view, method, blueprints)
         return self.needed[key]
 

@@ -369,6 +369,9 @@ def test_a_blueprint_can_be_public_but_for_what_needs_a_scope() -> None:
     assert get(app, "/docs/in").text == "in"
     assert get(app, "/docs/closed").status_code == 401
     assert get(other, "/in").status_code == 401
+    app = service()
+    app.add_url_rule("/dotted", "not.a.blueprint", lambda: "closed")
+    assert get(app, "/dotted").status_code == 401
 
 
 def test_a_view_of_an_extension_may_be_a_bound_method_and_only_its_own_is_marked() -> None:
