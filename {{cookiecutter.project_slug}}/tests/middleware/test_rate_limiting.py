@@ -376,6 +376,7 @@ def test_what_was_counted_can_be_handed_back() -> None:
 
 
 def test_a_clients_limits_are_cleared_by_the_librarys_command() -> None:
+    pytest.importorskip("rich", reason="pip install 'Flask-Limiter[cli]'")
     app = make_app(RATELIMIT_DEFAULT="2 per minute")
     assert statuses(app.test_client(), "/a", 3) == [200, 200, 429]
     flask_limiter_clear = importlib.import_module("flask_limiter.commands").clear
