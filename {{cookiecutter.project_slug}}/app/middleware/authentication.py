@@ -1,8 +1,8 @@
 """Only a caller with a configured API key, or a valid token, reaches a view that is not @public.
 
 Needs:  pip install "flask>=3.1,<4" "python-dotenv>=1.1,<2"
-Copy:   engine/ (api_keys, attempts, clients, counters, credentials, exchange, header_lists,
-        identification, kept_headers, key_commands, marks, pipeline, settings)
+Copy:   engine/ (api_keys, attempts, clients, counters, credentials, header_lists, identification,
+        kept_headers, key_commands, marks, settings)
 Add:    configure_authentication(app)
 
 Key                  Default          Meaning (unit)
