@@ -74,6 +74,8 @@ def test_flask_caching(made: Any) -> None:
     assert nonces[0] != nonces[1]
     assert [page.text.partition("</script>")[2] for page in pages] == ["2", "2"]
     service.check_own_errors()
+    limited = made("Flask-Caching", RATELIMIT_DEFAULT="1 per hour")
+    assert [limited.ask("/cached").status_code for _ in range(2)] == [200, 429]
 
 
 def test_flask_compress(made: Any) -> None:
