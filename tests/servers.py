@@ -126,9 +126,10 @@ def gunicorn(
     target: str = "wsgi:app",
     env: Mapping[str, str] | None = None,
     stdout: IO[bytes] | int | None = None,
+    port: int | None = None,
 ) -> contextlib.AbstractContextManager[Server]:
     """gunicorn with the folder's own gunicorn.conf.py, if it has one."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", *options, target]
     return running(launch(command, port, app_dir, production_env(env), stdout))
 

@@ -26,7 +26,8 @@ import os
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/stuck":
-        ctypes.PyDLL(None).usleep(3_500_000)  # with the interpreter's lock: nobody else runs
+        # with the interpreter's lock: nobody else runs
+        ctypes.PyDLL(None).usleep(int(environ["QUERY_STRING"]))
     body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
@@ -38,10 +39,23 @@ CELLS = [
     pytest.param("max_requests", 3, True, False, id="workers that end after some requests"),
     pytest.param("TTIN", 3, True, False, id="scale up and down"),
     pytest.param("HUP", 3, True, True, id="reload behind nginx"),
+    pytest.param("time-out", 1, True, False, id="the only worker is stuck beyond its time-out"),
 ]
 ALL = list(
-    itertools.product(["HUP", "TERM", "max_requests", "TTIN"], [1, 3], [True, False], [False, True])
+    itertools.product(
+        ["HUP", "TERM", "max_requests", "TTIN", "time-out"], [1, 3], [True, False], [False, True]
+    )
 )
+
+
+CONFIG = ["--config", str(SERVICE / "gunicorn.conf.py")]
+
+
+def get(connection: http.client.HTTPConnection, path: str = "/") -> bytes:
+    connection.request("GET", path)
+    with connection.getresponse() as response:
+        assert response.status == 200
+        return response.read()
 
 
 def happens(what: str, load: Load, service: Server) -> None:
@@ -49,13 +63,20 @@ def happens(what: str, load: Load, service: Server) -> None:
     for number, name in enumerate(signals.get(what, ()), 1):
         load.half_way(0.5 if what == "TERM" else number / 5)
         os.kill(service.process.pid, getattr(signal, f"SIG{name}"))
+    if what == "time-out":
+        load.half_way()
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", service.port)) as client:
+            assert get(client, "/stuck?2000000")
+        until(lambda: "WORKER TIMEOUT" in service.output())
 
 
 @contextlib.contextmanager
-def in_front(service: Server, folder: Path) -> Iterator[Server]:
-    """The nginx of the docs, with enough connections."""
+def in_front(ports: list[int], folder: Path) -> Iterator[Server]:
+    """The nginx of the docs, in front of one instance or several."""
     port = free_port()
-    config = NGINX.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
+    line = "server 127.0.0.1:8000 max_fails=0;"
+    assert line in NGINX
+    config = NGINX.replace(line, "\n".join(line.replace("8000", str(one)) for one in ports))
     config = config.replace("listen 80;", f"listen 127.0.0.1:{port};")
     with nginx(config, port, folder) as server:
         yield server
@@ -70,8 +91,13 @@ def lost(what: str, workers: int, keep_alive: bool, behind: bool, number: int, a
         if what == "TTIN":
             store = stack.enter_context(redis())
             env["FLASK_RATELIMIT_STORAGE_URI"] = f"redis://127.0.0.1:{store.port}/0"
-        service = stack.enter_context(gunicorn(SERVICE, *options, env=env))
-        front = stack.enter_context(in_front(service, at)) if behind else service
+        place, target = SERVICE, "wsgi:app"
+        if what == "time-out":
+            (at / "pids.py").write_text(STUCK, encoding="ascii")
+            place, target = at, "pids:app"
+            options += [*CONFIG, "--timeout", "1"]
+        service = stack.enter_context(gunicorn(place, *options, target=target, env=env))
+        front = stack.enter_context(in_front([service.port], at)) if behind else service
         stops = what == "TERM"
         load = Load(front.port, number, keep_alive=keep_alive, stop_when_refused=stops)
         with load.running():
@@ -102,20 +128,28 @@ def test_none_of_ten_thousand_requests_is_lost_when(
     assert lost(what, workers, keep_alive, behind, 10_000, tmp_path) == ""
 
 
+@pytest.mark.parametrize("number", [1500, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_no_request_is_lost_when_instances_are_restarted_one_after_the_other(
+    number: int, tmp_path: Path
+) -> None:
+    ports = [free_port(), free_port()]
+    with contextlib.ExitStack() as stack:
+        instances = [stack.enter_context(gunicorn(env=QUIET, port=port)) for port in ports]
+        load = Load(stack.enter_context(in_front(ports, tmp_path)).port, number)
+        with load.running():
+            for share, port, instance in zip((0.25, 0.6), ports, instances, strict=True):
+                load.half_way(share)
+                instance.process.terminate()
+                instance.process.wait()
+                stack.enter_context(gunicorn(env=QUIET, port=port))
+    assert (load.lost, load.refused) == ([], 0)
+    assert set(load.statuses) == {200, 201}
+
+
 @pytest.fixture
 def pids(tmp_path: Path) -> Path:
     (tmp_path / "pids.py").write_text(STUCK, encoding="ascii")
     return tmp_path
-
-
-CONFIG = ["--config", str(SERVICE / "gunicorn.conf.py")]
-
-
-def get(connection: http.client.HTTPConnection, path: str = "/") -> bytes:
-    connection.request("GET", path)
-    with connection.getresponse() as response:
-        assert response.status == 200
-        return response.read()
 
 
 def test_a_worker_that_was_stuck_beyond_its_time_out_still_answers_what_it_has(pids: Path) -> None:
@@ -133,7 +167,7 @@ def test_a_worker_that_was_stuck_beyond_its_time_out_still_answers_what_it_has(p
         before = {get(connection) for connection in connections}
         answers = [
             pool.submit(get, connection, path)
-            for connection, path in zip(connections, ["/stuck", "/", "/", "/"], strict=True)
+            for connection, path in zip(connections, ["/stuck?3500000", "/", "/", "/"], strict=True)
         ]
         until(lambda: "WORKER TIMEOUT" in server.output())
         os.kill(server.process.pid, signal.SIGSTOP)  # or it would kill it, a second later
