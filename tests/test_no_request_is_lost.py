@@ -58,6 +58,17 @@ def get(connection: http.client.HTTPConnection, path: str = "/") -> bytes:
         return response.read()
 
 
+@contextlib.contextmanager
+def patient_after_a_time_out(server: Server) -> Iterator[None]:
+    """gunicorn's main process kills the worker that it has told to end a second later."""
+    until(lambda: "WORKER TIMEOUT" in server.output())
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+
+
 def happens(what: str, load: Load, service: Server) -> None:
     signals = {"HUP": ["HUP"] * 4, "TERM": ["TERM"], "TTIN": ["TTIN", "TTIN", "TTOU", "TTOU"]}
     for number, name in enumerate(signals.get(what, ()), 1):
@@ -65,9 +76,13 @@ def happens(what: str, load: Load, service: Server) -> None:
         os.kill(service.process.pid, getattr(signal, f"SIG{name}"))
     if what == "time-out":
         load.half_way()
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", service.port)) as client:
-            assert get(client, "/stuck?2000000")
-        until(lambda: "WORKER TIMEOUT" in service.output())
+        with (
+            ThreadPoolExecutor(1) as pool,
+            contextlib.closing(http.client.HTTPConnection("127.0.0.1", service.port)) as client,
+        ):
+            stuck = pool.submit(get, client, "/stuck?3500000")
+            with patient_after_a_time_out(service):
+                assert stuck.result()
 
 
 @contextlib.contextmanager
@@ -169,12 +184,8 @@ def test_a_worker_that_was_stuck_beyond_its_time_out_still_answers_what_it_has(p
             pool.submit(get, connection, path)
             for connection, path in zip(connections, ["/stuck?3500000", "/", "/", "/"], strict=True)
         ]
-        until(lambda: "WORKER TIMEOUT" in server.output())
-        os.kill(server.process.pid, signal.SIGSTOP)  # or it would kill it, a second later
-        try:
+        with patient_after_a_time_out(server):
             assert {answer.result() for answer in answers} == before
-        finally:
-            os.kill(server.process.pid, signal.SIGCONT)
         until(lambda: {ask_anew(server)}.isdisjoint(before))  # it has ended, and another serves
 
 
