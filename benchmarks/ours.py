@@ -17,6 +17,7 @@ ALWAYS_ON = ("logging", "cors", "rate_limiting", "security")
 ALL = (
     "proxy",
     "logging",
+    "metrics",
     "cors",
     "csrf",
     "rate_limiting",
@@ -25,10 +26,11 @@ ALL = (
     "validation",
     "security",
 )
-EIGHT = tuple(part for part in ALL if part != "csrf")  # as published; `generated` has all nine
+EIGHT = tuple(part for part in ALL if part not in ("csrf", "metrics"))  # as published
 CONFIGURE = {
     "proxy": "configure_proxy",
     "logging": "configure_request_logging",
+    "metrics": "configure_metrics",
     "cors": "configure_cors",
     "csrf": "configure_csrf_protection",
     "rate_limiting": "configure_rate_limiting",
@@ -60,6 +62,8 @@ def config_of(settings: Settings, parts: Iterable[str]) -> dict[str, Any]:
     if "authentication" in parts:
         digest = hashlib.sha256(API_KEY.encode()).hexdigest()
         config["API_KEYS"] = {"bench": {"keys": [digest], "scopes": ["orders:read"]}}
+    if "metrics" in parts:
+        config["METRICS_TOKEN"] = API_KEY
     if "user_agents" in parts:
         config["BLOCKED_USER_AGENTS"] = ["badbot", "masscan", "sqlmap"]
     if "validation" in parts:

@@ -20,7 +20,7 @@ from tests.servers import redis
 LAYERS = ["bare", *(f"+ {part}" for part in ALWAYS_ON), "four", "eight"]
 STACKS = ["bare", "floor", "recipe", "recipe+talisman", "four", "eight", "generated"]
 PARTS = ["logging", "cors", "rate_limiting", "security"]
-OPTIONAL = ["proxy", "csrf", "user_agents", "authentication", "validation"]
+OPTIONAL = ["proxy", "metrics", "csrf", "user_agents", "authentication", "validation"]
 
 
 @dataclass(frozen=True)

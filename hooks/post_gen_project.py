@@ -10,7 +10,9 @@ ANSWERS = r"""{{ cookiecutter | tojson }}"""
 STARTED, CONFIG, ENV = Path(".cookiecutter-started"), Path("app/config.py"), Path(".env")
 CACHES = r"(^|/)(__pycache__|\.hypothesis|\.[a-z]+_cache|[^/]*\.egg-info)/|\.pyc$"
 UNWANTED = re.compile(rf"{CACHES}|^HOOKS-DID-NOT-RUN\.md$")
-FILES = "proxy logging cors csrf rate_limiting user_agents authentication validation security"
+FILES = (
+    "proxy logging metrics cors csrf rate_limiting user_agents authentication validation security"
+)
 DEFAULTS = """    CORS_ORIGINS = ["http://localhost:3000"]
     RATELIMIT_DEFAULT = "200 per hour;50 per minute"
     TRUSTED_PROXIES = 0

@@ -16,6 +16,7 @@ ENGINE = FOLDER / "engine"
 NAMES = (
     "proxy",
     "logging",
+    "metrics",
     "cors",
     "csrf",
     "rate_limiting",

@@ -157,7 +157,7 @@ def test_a_file_imports_nothing_but_what_its_docstring_asks_for(one: Middleware)
     allowed = asked.union(*(brought.get(name, set()) for name in asked))
     distributions = packages_distributions()
     for name in imported - sys.stdlib_module_names - {"_typeshed"}:
-        owners = {owner.lower() for owner in distributions.get(name, [name])}
+        owners = {owner.lower().replace("_", "-") for owner in distributions.get(name, [name])}
         assert owners & allowed, f"{one.name}.py imports {name}, which its docstring does not name"
     assert len(asked - {"flask", "redis", "limits"}) <= 1, "Flask and at most one extension"
 

@@ -20,7 +20,7 @@ from tests.bakes import baked, run
 from tests.middlewares import MIDDLEWARES, Middleware
 
 Edit = Callable[[Path], None]
-OPTIONAL = ("proxy", "user_agents", "authentication", "validation")
+OPTIONAL = ("proxy", "metrics", "user_agents", "authentication", "validation")
 SETTINGS = {
     "TRUSTED_HOSTS": ["api.shop.test"],
     "API_KEYS": {"mobile": {"keys": ["5b" * 32], "scopes": ["orders:read"]}},

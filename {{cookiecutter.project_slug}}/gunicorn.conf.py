@@ -15,13 +15,14 @@ from gunicorn.http.wsgi import Response
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from serving import master
+from serving import master, metrics
 from serving.master import child_exit, on_reload, on_starting, post_fork, pre_fork, when_ready  # noqa: F401  # noqa: E402, F401
 from serving.request import Bounds
 from serving.settings import load_environment, number, whole
 from serving.worker import PatientWorker
 
 load_environment()
+metrics.share()
 
 cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

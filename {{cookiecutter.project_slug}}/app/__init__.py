@@ -13,6 +13,7 @@ from app.middleware.authentication import configure_authentication
 from app.middleware.cors import configure_cors
 from app.middleware.csrf import configure_csrf_protection
 from app.middleware.logging import configure_request_logging
+from app.middleware.metrics import configure_metrics
 from app.middleware.proxy import configure_proxy
 from app.middleware.rate_limiting import configure_rate_limiting
 from app.middleware.security import configure_security_headers
@@ -39,6 +40,7 @@ def create_app(config_name: str | None = None) -> Flask:
 
     configure_proxy(app)  # who is asking, behind N trusted proxies
     configure_request_logging(app)  # every response gets an id, a time, one line
+    configure_metrics(app)  # what the log counts, in numbers; off until it has a token
     configure_cors(app)  # so that a browser can read every response, errors too
     configure_first_page(app)  # in development, before limits and keys
     configure_csrf_protection(app)  # so that no page of another site changes anything

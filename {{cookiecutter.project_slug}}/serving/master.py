@@ -16,7 +16,7 @@ import signal
 from itertools import count
 from typing import Any
 
-from serving import shared
+from serving import metrics, shared
 
 drain_seconds = 0.0
 
@@ -29,6 +29,7 @@ def counts_in_memory() -> bool:
 
 def on_starting(server: Any) -> None:
     """With --preload the application exists before anybody could tell it of its workers."""
+    metrics.belongs_to(server.cfg.uid, server.cfg.gid)
     loaded, number = getattr(server.app, "callable", None), server.cfg.workers
     limits = getattr(loaded, "extensions", {}).get("rate_limiting")
     if limits is not None and limits.state == "memory" and number > 1:

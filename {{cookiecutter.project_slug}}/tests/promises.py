@@ -27,6 +27,7 @@ SETTINGS: dict[str, Any] = {
     "LOG_FORMAT": "json",
     "LOG_AT_ONCE": True,  # a test reads it right after the request
     "LOG_SKIP": [],
+    "METRICS_TOKEN": "a-token-for-tests-0123456789abcdefghij",
     "CORS_ORIGINS": [ALLOWED],
     "RATELIMIT_DEFAULT": "100000 per hour",
     "TRUSTED_PROXIES": 1,
@@ -67,6 +68,7 @@ def part(middleware: str, name: str) -> Any:
 CONFIGURE = {
     "proxy": part("proxy", "configure_proxy"),
     "logging": part("logging", "configure_request_logging"),
+    "metrics": part("metrics", "configure_metrics"),
     "cors": part("cors", "configure_cors"),
     "csrf": part("csrf", "configure_csrf_protection"),
     "rate_limiting": part("rate_limiting", "configure_rate_limiting"),

@@ -74,6 +74,9 @@ SEEDED: list[tuple[str, dict[str, Any], str]] = [
     ("E007", {"WEB_CONCURRENCY": "4"}, "rate_limiting"),
     ("E007", {"GRANIAN_WORKERS": "2"}, "rate_limiting"),
     ("E008", {"SESSION_COOKIE_HTTPONLY": False}, ""),
+    ("E018", {"METRICS_TOKEN": "change-me-" + GOOD_KEY}, "metrics"),
+    ("E018", {"METRICS_TOKEN": "abcd" * 8}, "metrics"),
+    ("E018", {"METRICS_TOKEN": GOOD_KEY}, "metrics"),
     ("W001", {"PROPAGATE_EXCEPTIONS": True}, ""),
     ("W002", {"CORS_ORIGINS": "http://localhost:3000"}, "cors"),
     ("W002", {"CORS_ORIGINS": "https://[::1]:3000"}, "cors"),
@@ -499,6 +502,21 @@ def test_templates_that_are_not_escaped_are_found() -> None:
     assert "E016" in codes(checked)
 
 
+@needs("metrics")
+def test_metrics_that_each_worker_counts_for_itself_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted = {"METRICS_TOKEN": GOOD_KEY[::-1]}
+    assert reasons(service(**counted), "W054") == []
+    assert reasons(service(**counted, GRANIAN_WORKERS="1"), "W054") == []
+    assert "W054" in codes(service(**counted, GRANIAN_WORKERS="2"))
+    assert reasons(service(GRANIAN_WORKERS="2"), "W054") == []
+    monkeypatch.setitem(sys.modules, "gunicorn.arbiter", ModuleType("gunicorn.arbiter"))
+    assert "W054" in codes(service(**counted))
+    shared = service(**counted)
+    assert reasons(Service(shared.app, {"PROMETHEUS_MULTIPROC_DIR": "/run/metrics"}), "W054") == []
+
+
 def test_methods_that_send_back_what_a_browser_hides_are_found() -> None:
     checked = service()
     checked.app.add_url_rule("/echo", "echo", lambda: "", methods=["TRACE"])
@@ -530,8 +548,9 @@ def test_a_server_for_the_world_with_another_configuration_is_named(
 @pytest.mark.parametrize("name", PRESENT)
 def test_a_line_that_is_missing_in_create_app_is_found(name: str) -> None:
     said = f"app/middleware/{name}.py is not called from create_app()"
-    assert said not in reasons(service(BLOCKED_USER_AGENTS="sqlmap"), "W017")
-    checked = service(name, BLOCKED_USER_AGENTS="sqlmap")
+    switched_on = {"BLOCKED_USER_AGENTS": "sqlmap", "METRICS_TOKEN": GOOD_KEY}
+    assert said not in reasons(service(**switched_on), "W017")
+    checked = service(name, **switched_on)
     assert said in reasons(checked, "W017")
 
 

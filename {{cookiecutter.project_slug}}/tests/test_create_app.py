@@ -189,6 +189,16 @@ def test_a_page_of_another_site_changes_nothing(made: Made) -> None:
     assert statuses(made(), kind) == [403]
 
 
+@needs("metrics")
+def test_a_monitor_reads_the_metrics_without_a_key_and_whatever_host_it_asks_for(
+    made: Made,
+) -> None:
+    token = {"Authorization": f"Bearer {SETTINGS['METRICS_TOKEN']}", "Host": "10.0.0.7:8000"}
+    app = made(RATELIMIT_DEFAULT="1 per hour")
+    reading = Kind("metrics", "/metrics", 200, headers={**token, "X-API-Key": ""})
+    assert statuses(app, *[reading] * 3) == [200] * 3
+
+
 @needs("rate_limiting")
 def test_requests_are_limited(made: Made) -> None:
     assert statuses(made(RATELIMIT_DEFAULT="2 per hour"), *[ok(0)] * 3) == [200, 200, 429]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tests.promises import (
     ask,
     check_promises,
     from_page,
+    needs,
     part,
 )
 
@@ -166,6 +168,27 @@ def test_every_response_keeps_every_promise(log: Log, kind: Kind, origin: str | 
     for _ in range(kind.times):
         response = ask(app, kind, origin)
     check_promises(kind, response, log.new(), origin)
+
+
+@needs("metrics", "logging")
+def test_every_response_counts_in_the_metrics_as_in_the_log(log: Log) -> None:
+    app = application(log, [*PRESENT, "errors"])
+    for kind in KINDS:
+        for origin in (ALLOWED, FOREIGN, None):
+            ask(app, from_page(kind, origin), origin)
+    rules = {rule.endpoint: rule.rule for rule in app.url_map.iter_rules()}
+    logged = Counter(
+        (line["method"], rules.get(line["endpoint"], "(no route)"), f"{line['status'] // 100}xx")
+        for line in log.new()
+    )
+    counted = app.extensions["metrics"].registry.collect()
+    samples = [one for family in counted for one in family.samples]
+    assert logged == {
+        (labels["method"], labels["rule"], labels["status"]): one.value
+        for one in samples
+        if one.name.endswith("_seconds_count") and (labels := one.labels)
+    }
+    assert [one.value for one in samples if one.name == "http_requests_in_flight"] == [0]
 
 
 ALWAYS_ON = [name for name in ("logging", "cors", "rate_limiting", "security") if name in PRESENT]

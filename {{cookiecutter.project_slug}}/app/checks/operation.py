@@ -18,6 +18,7 @@ ALWAYS_ON = {"proxy", "logging", "cors", "csrf", "rate_limiting", "security"}
 OF_OTHERS = {"PRODUCTION"}  # names that other programs read too
 MOST_PROXIES = 4
 ON_DEMAND = {
+    "METRICS_TOKEN": "metrics",
     "BLOCKED_USER_AGENTS": "user_agents",
     "API_KEYS": "authentication",
     "JWT_JWKS": "authentication",

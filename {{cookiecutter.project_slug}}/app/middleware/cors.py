@@ -160,7 +160,7 @@ class Cors:
         if not origin or not is_preflight(environ):
             return None
         headers = [(ALLOW_ORIGIN, origin), *self.of_preflights]
-        self.explain(self.refusals.of_preflight(environ), headers)
+        self.explain(environ, self.refusals.of_preflight(environ), headers)
         return "204 No Content", headers, ()
 
     def add_headers(self, environ: WSGIEnvironment, status: str, headers: HeaderList) -> None:
@@ -174,10 +174,14 @@ class Cors:
             headers.append((ALLOW_ORIGIN, origin))
             headers += self.of_responses
         elif self.allowed.allow(environ["HTTP_ORIGIN"]) != is_covered:
-            self.explain(self.refusals.of_response(environ, not is_covered), headers)
+            reason = self.refusals.of_response(environ, not is_covered)
+            self.explain(environ, reason, headers)
 
-    def explain(self, reason: str | None, headers: HeaderList) -> None:
-        if reason and self.is_debugged:
+    def explain(self, environ: WSGIEnvironment, reason: str | None, headers: HeaderList) -> None:
+        if reason is None:
+            return
+        environ["cors.refused"] = reason
+        if self.is_debugged:
             headers.append(("CORS-Refused", reason))
 
 

@@ -119,6 +119,7 @@ class _RequestLog:
             refuse("LOG_START", True, "and LOG_PATH rule: no route is known at the start", "false")
 
         self.output, self.security = _open_outputs(config)
+        self.lines = {output.lines for output in (self.output, self.security) if output}
         self.has_begun = False
         self.before_first_request = partial(note_spans, app)
         tell_g(app)
@@ -127,8 +128,7 @@ class _RequestLog:
     @property
     def dropped(self) -> int:
         """How many lines of this process found no room so far."""
-        outputs = {self.output, self.security or self.output}
-        return sum(output.lines.dropped_so_far for output in outputs)
+        return sum([lines.dropped_so_far for lines in self.lines])
 
     def begin(self, environ: WSGIEnvironment) -> None:
         if not self.has_begun:

@@ -11,6 +11,8 @@ A request and its response
     refusals.py          what a security person looks for
 Settings
     settings.py          reads configuration keys, and refuses a wrong one in one style of message
+Numbers (metrics.py)
+    series.py            what is counted, in this process or for all of a server
 Log lines (logging.py)
     context.py           which request is served now, and the ids of its lines
     ids.py               ids of requests and of traces

@@ -9,6 +9,14 @@ from werkzeug.exceptions import SecurityError
 from werkzeug.wsgi import get_host
 
 EVENTS = {401: "authn_failed", 403: "authz_denied", 413: "body_refused", 429: "rate_limited"}
+REASONS = (  # all that are told by the files here
+    *EVENTS.values(),
+    "cross_origin_write",
+    "host_refused",
+    "malformed_request",
+    "origin_refused",
+    "user_agent_blocked",
+)
 
 
 def refusal_of(
