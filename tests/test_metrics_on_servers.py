@@ -163,6 +163,7 @@ def check_equal_to_the_log(number: int, folder: Path) -> None:
             os.kill(server.process.pid, signal.SIGHUP)
             load.end()
             until(lambda: log.read_text("utf-8").count("request_completed") >= number)
+            until(lambda: sum(values(scrape(server.port), REQUESTS).values()) >= number)
             text = scrape(server.port)
     by_endpoint = rules()
     logged = Counter(
@@ -208,6 +209,7 @@ def test_what_a_killed_worker_has_counted_stays_and_what_it_had_in_flight_does_n
 ) -> None:
     for _ in range(20):
         ask(slow.port, "GET", "/tea", {})
+    until(lambda: values(scrape(slow.port), REQUESTS) == {("GET", "/tea", "2xx"): 20})
     with Unanswered(slow.port, "/slow"), Unanswered(slow.port, "/slow"):
         until(lambda: values(scrape(slow.port), "http_requests_in_flight") == {(): 2})
         for pid in workers_of(slow):
@@ -322,8 +324,10 @@ def check_labels(number: int) -> None:
             connection.endheaders()
             connection.getresponse().read()
         connection.close()
+        total = number + len(MIXED)
+        until(lambda: sum(values(scrape(server.port), REQUESTS).values()) >= total)
         text = scrape(server.port)
-    assert sum(values(text, REQUESTS).values()) == number + len(MIXED)
+    assert sum(values(text, REQUESTS).values()) == total
     new = series(text) - before
     assert {one.partition("le=")[0] for one in new} <= NOT_ROUTED
     assert len(text) < 200_000

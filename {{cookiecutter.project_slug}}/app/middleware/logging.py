@@ -55,7 +55,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
@@ -119,16 +119,15 @@ class _RequestLog:
             refuse("LOG_START", True, "and LOG_PATH rule: no route is known at the start", "false")
 
         self.output, self.security = _open_outputs(config)
-        self.lines = {output.lines for output in (self.output, self.security) if output}
         self.has_begun = False
         self.before_first_request = partial(note_spans, app)
         tell_g(app)
         write_records(app, self.output, read_choice(config, "LOG_LEVEL", LEVELS))
 
-    @property
-    def dropped(self) -> int:
-        """How many lines of this process found no room so far."""
-        return sum([lines.dropped_so_far for lines in self.lines])
+    def tell_drops(self, counter: Any) -> None:
+        """:param counter: whose inc() is called for each line that found no room."""
+        for output in (self.output, self.security or self.output):
+            output.lines.told.add(counter)
 
     def begin(self, environ: WSGIEnvironment) -> None:
         if not self.has_begun:

@@ -1,7 +1,8 @@
 """Every request in numbers for Prometheus, over all workers together; off until it has a token.
 
 Needs:  pip install "flask>=3.1,<4" "prometheus-client>=0.21,<1"
-Copy:   engine/ (pipeline, exchange, settings, refusals, routes, series)
+Copy:   engine/ (pipeline, exchange, settings, refusals, routes, series, lines,
+        destinations, rendering)
 Add:    configure_metrics(app)
 
 Key            Default     Meaning (unit)
@@ -39,7 +40,6 @@ import hmac
 import importlib.util
 import logging
 import re
-import threading
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
@@ -81,7 +81,6 @@ def configure_metrics(app: Flask) -> None:
     metrics = app.extensions["metrics"] = Metrics(app, path, token)
     note_route(app)
     pipeline = pipeline_of(app)
-    pipeline.on_begin(metrics.begin)
     pipeline.on_respond(metrics.respond)
     pipeline.on_end(metrics.end)
 
@@ -106,64 +105,56 @@ class Metrics:
         self.config, self.extensions = app.config, app.extensions
         self.series = open_series()
         self.registry = self.series.registry  # takes metrics of your own
-        self.key = f"metrics.{id(self)}"  # in the environ: whether the request is counted
-        self.dropped = getattr(app.extensions.get("request_logging"), "dropped", 0)
-        self.lock = threading.Lock()
+        self.has_begun = False
         self.unsaid = [] if self.series.folder else [OF_ONE_WORKER]
 
-    # a request is counted
+    # a request comes in
 
-    def begin(self, environ: WSGIEnvironment) -> None:
-        is_counted = environ[self.key] = not self.is_scrape(environ)
-        if is_counted:
-            self.series.in_flight.inc()
+    def respond(self, environ: WSGIEnvironment) -> ResponseParts | None:
+        """To a monitor, before anybody is limited, and whatever Host it asks for."""
+        if not self.has_begun:
+            self.has_begun = True
+            self.before_first_request()
+        is_counted = environ.get("PATH_INFO") != self.path or not self.is_scrape(environ)
+        self.series.flying[id(environ)] = is_counted
+        self.series.wake()
+        return None if is_counted else self.scraped(environ)
 
-    def end(self, exchange: Exchange) -> None:
-        environ, status, series = exchange.environ, exchange.status_code, self.series
-        is_counted = environ.get(self.key)  # None: something failed before ours could begin
-        if is_counted is False:
-            return
-        if is_counted:
-            series.in_flight.dec()
-        key = environ["REQUEST_METHOD"], rule_of(environ), status // 100
-        seconds = series.known.get(key) or series.seconds_of(*key)
-        seconds.observe(time.perf_counter() - exchange.began)
-        if status >= 400:
-            event = refusal_of(environ, status, self.config.get("TRUSTED_HOSTS"))
-            if event is not None:
-                series.refuse(event["event"])
-        if "cors.refused" in environ:
-            series.refuse("origin_refused")
-        self.count_dropped()
-
-    def count_dropped(self) -> None:
+    def before_first_request(self) -> None:
         log = self.extensions.get("request_logging")
-        if log is None or log.dropped == self.dropped:
-            return
-        with self.lock:
-            before, self.dropped = self.dropped, log.dropped
-            self.series.dropped.inc(max(self.dropped - before, 0))  # a fork begins at 0
-
-    # the metrics are read
+        if log is not None:
+            log.tell_drops(self.series.dropped)
 
     def is_scrape(self, environ: WSGIEnvironment) -> bool:
-        if environ.get("PATH_INFO") != self.path or environ["REQUEST_METHOD"] != "GET":
-            return False
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer":
+        if environ["REQUEST_METHOD"] != "GET" or scheme.lower() != "bearer":
             return False
         if hmac.compare_digest(token.strip().encode("latin-1", "replace"), self.token):
             return True
         environ["security_event"] = {"event": "authn_failed", "reason": "metrics_token"}
         return False
 
-    def respond(self, environ: WSGIEnvironment) -> ResponseParts | None:
-        """Before anybody is limited, and whatever Host the monitor asks for."""
-        if environ.get(self.key) is not False:
-            return None
+    # and goes out
+
+    def end(self, exchange: Exchange) -> None:
+        environ, status, series = exchange.environ, exchange.status_code, self.series
+        if series.flying.pop(id(environ), True) is False:
+            return
+        seconds = time.perf_counter() - exchange.began
+        series.ended.append((environ["REQUEST_METHOD"], rule_of(environ), status // 100, seconds))
+        series.wake()
+        if status >= 400:
+            event = refusal_of(environ, status, self.config.get("TRUSTED_HOSTS"))
+            if event is not None:
+                series.refuse(event["event"])
+        if "cors.refused" in environ:
+            series.refuse("origin_refused")
+
+    # the metrics are read
+
+    def scraped(self, environ: WSGIEnvironment) -> ResponseParts:
         if self.unsaid and environ.get("wsgi.multiprocess"):
             logger.error(self.unsaid.pop())
-        self.count_dropped()
         body, content_type = render(cast(Any, self), environ.get("HTTP_ACCEPT", ""))
         headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
         return "200 OK", headers, (body,)

@@ -144,12 +144,16 @@ def test_a_response_that_a_page_may_not_read_counts_as_a_refused_origin() -> Non
     assert read(app)["http_requests_refused_total", ("origin_refused",)] == 1
 
 
-def test_lines_that_the_log_has_dropped_are_counted_once() -> None:
+def test_lines_that_find_no_room_in_the_log_are_counted() -> None:
     app = service()
-    log = app.extensions["request_logging"] = SimpleNamespace(dropped=0)
-    for log.dropped in (2, 2, 5, 0, 1):  # a fork begins anew
+    counters: list[Any] = []
+    log = SimpleNamespace(tell_drops=counters.append)
+    app.extensions["request_logging"] = log  # it may be configured later
+    for _ in range(2):
         ask(app, "/tea/1")
-    assert read(app)["log_lines_dropped_total", ()] == 6
+    (counter,) = counters
+    counter.inc()
+    assert read(app)["log_lines_dropped_total", ()] == 1
 
 
 @pytest.mark.parametrize(
@@ -181,7 +185,6 @@ def test_nothing_that_clients_send_becomes_a_label() -> None:
         ("OTHER",),
     }
     assert len(ask(app, "/metrics", headers=BEARER).text.splitlines()) < before + 80
-    assert len(app.extensions["metrics"].series.known) == 3
 
 
 def test_two_applications_in_one_process_count_for_themselves() -> None:
@@ -300,13 +303,14 @@ for n in range(2):
     if not pid:
         one.test_client().get("/tea").get_data()
         two.test_client().get("/tea").get_data()
-        kept = one.extensions["metrics"].begin({"REQUEST_METHOD": "GET"})
+        one.extensions["metrics"].respond({})
+        one.extensions["metrics"].series.flush()
         os.write(ready, b".")
         signal.pause()
     os.read(ended, 1)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-one.extensions["metrics"].begin({"REQUEST_METHOD": "GET"})
+one.extensions["metrics"].respond({})
 bearer = {"Authorization": "Bearer THE-TOKEN"}
 print(one.test_client().get("/metrics", headers=bearer).text)
 """

@@ -15,8 +15,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from types import FrameType
+from typing import Any, Protocol
 
 from .destinations import Captured, Destination, File, StandardOutput, standard_output
 from .rendering import as_json, renamed, timestamp
@@ -34,6 +36,7 @@ class Lines:
         """:param destination: None takes nothing: a closed standard output."""
         self.destination = destination
         self.names: Mapping[str, str] = {}  # other names for the members of the count
+        self.told: weakref.WeakSet[Any] = weakref.WeakSet()  # counters that are told of drops
         self.reset()
 
     def reset(self) -> None:
@@ -42,7 +45,6 @@ class Lines:
         self.gathered: list[bytes] = []
         self.size = 0
         self.dropped = 0  # since the last count was written
-        self.dropped_so_far = 0
         self.writing = threading.RLock()
         self.is_writing = False
         self.taken: list[bytes] = []  # the newest first
@@ -69,7 +71,8 @@ class Lines:
 
     def count_drop(self) -> None:
         self.dropped += 1
-        self.dropped_so_far += 1
+        for counter in self.told:
+            counter.inc()
 
     def see_to_it(self, at_once: bool) -> None:
         is_now = at_once or _writer.has_ended or isinstance(self.destination, Captured)
@@ -190,33 +193,56 @@ class _Writer:
             thread.join(LAST_SECONDS)
 
 
-_everywhere: dict[object, Lines] = {}  # by what identifies the destination
+class Gathered(Protocol):
+    """What the writer writes: lines, or numbers that come with them."""
+
+    def flush(self) -> bool: ...
+    def is_anything_left(self) -> bool: ...
+    def reset(self) -> None: ...
+
+
+_lines: dict[object, Lines] = {}  # by what identifies the destination
+_everywhere: list[Gathered] = []
 _writer = _Writer()
 
 
 def lines_to_file(path: str) -> Lines:
     """:raises OSError: if it cannot be opened."""
     path = os.path.abspath(path)
-    if path not in _everywhere:
-        _everywhere[path] = Lines(File(path))
-    return _everywhere[path]
+    return _lines.get(path) or _new(path, File(path))
 
 
 def lines_to_standard_output(is_test: bool) -> Lines:
     """:param is_test: follow sys.stdout wherever a test has put it."""
     destination = standard_output(is_test)
     if isinstance(destination, StandardOutput):
-        return _everywhere.setdefault(destination.identity, Lines(destination))
+        identity = destination.identity
+        return _lines.get(identity) or _new(identity, destination)
     return Lines(destination)
+
+
+def _new(identity: object, destination: Destination) -> Lines:
+    lines = _lines[identity] = Lines(destination)
+    _everywhere.append(lines)
+    return lines
+
+
+def write_with_lines(gathered: Gathered) -> Callable[[], object]:
+    """Flush it as lines are, at the end of the process too; it lives as long as the process.
+
+    :returns: what to call when there is something.
+    """
+    _everywhere.append(gathered)
+    return lambda: gathered.flush() if _writer.has_ended else _writer.wake()
 
 
 def flush_all() -> bool:
     """Write all that has been gathered, if the readers take it. :returns: whether they did."""
-    return all([lines.flush() for lines in list(_everywhere.values())])
+    return all([one.flush() for one in list(_everywhere)])
 
 
 def _is_anything_left() -> bool:
-    return any(lines.is_anything_left() for lines in list(_everywhere.values()))
+    return any(one.is_anything_left() for one in list(_everywhere))
 
 
 # -- the end of the process, and forks -------------------------------------------------------------
@@ -261,8 +287,8 @@ def _in_parent() -> None:
 
 def _in_child() -> None:
     _writer.reset()
-    for lines in _everywhere.values():
-        lines.reset()
+    for one in _everywhere:
+        one.reset()
 
 
 atexit.register(_at_exit)

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, request
+from flask import Flask
 
-URL_RULE = "url_rule"  # in the environ: Werkzeug's Rule, or None if no route has matched
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+    from flask import Request
+
+NOTED = "noted_request"  # in the environ: Flask's request
 NO_ROUTE = "(no route)"
 
 
 def note_route(app: Flask) -> None:
-    """Put the rule into the environ of each request: environ["url_rule"]."""
-    app.url_value_preprocessor(_note_rule)  # of Flask's hooks the first one, and the cheapest
+    """Keep each request until rule_of() is asked. Flask looks for a route once for each request,
+    whoever makes its context; a hook would come later, and cost more."""
+    create_url_adapter = app.create_url_adapter
+    if hasattr(create_url_adapter, "notes_route"):
+        return
+
+    def noting(asked: Request | None) -> Any:
+        if asked is not None:
+            asked.environ[NOTED] = asked
+        return create_url_adapter(asked)
+
+    noting.notes_route = True  # type: ignore[attr-defined]
+    app.create_url_adapter = noting  # type: ignore[assignment, method-assign]
 
 
-def _note_rule(endpoint: str | None, values: dict[str, Any] | None) -> None:
-    now = request._get_current_object()  # type: ignore[attr-defined]
-    now.environ[URL_RULE] = now.url_rule
-
-
-def rule_of(environ: Mapping[str, Any]) -> str:
-    """For example /orders/<int:number>; never what a client has written."""
-    rule = environ.get(URL_RULE)
+def rule_of(environ: WSGIEnvironment) -> str:
+    """For example /orders/<int:number>; never what a client has written. It is told once: nothing
+    is to be kept beyond its request."""
+    asked = environ.pop(NOTED, None)
+    rule = asked.url_rule if asked is not None else None
     return NO_ROUTE if rule is None else str(rule.rule)

@@ -7,11 +7,16 @@ PROMETHEUS_MULTIPROC_DIR. Nothing imports it here before something is to be coun
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import threading
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections import deque
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .lines import write_with_lines
 from .refusals import REASONS
 
 if TYPE_CHECKING:
@@ -21,13 +26,20 @@ if TYPE_CHECKING:
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 OTHER = "OTHER"  # the label of all that has none of its own
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, float("inf"))  # seconds
+MOST = 1000  # requests that are noted, and not yet counted
 
 
 class Series:
     """The metrics of an application; their labels have so many values, whatever clients send.
 
+    Each request is noted, and many are counted together: where processes count in files, 20 ms
+    after the first, by the thread that writes the log; otherwise when the metrics are read.
+
     - registry: takes metrics of one's own
-    - known: histograms by method, rule and the first digit of the status
+    - flying: whether a request counts, by the id of its environ, from its begin to its end
+    - ended: of each request its method, rule, status (the first digit) and seconds
+    - wake: is called whenever one of these has changed
     """
 
     def __init__(self, folder: str | None) -> None:
@@ -40,8 +52,9 @@ class Series:
         self.source: Any = registry
         if folder:
             self.source = MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
+        labels = ["method", "rule", "status"]
         name, text = "http_request_duration_seconds", "Requests, and how long they took."
-        self.seconds = Histogram(name, text, ["method", "rule", "status"], registry=registry)
+        self.seconds = Histogram(name, text, labels, buckets=BUCKETS, registry=registry)
         name, text = "http_requests_in_flight", "Requests that are being served."
         self.in_flight = Gauge(name, text, multiprocess_mode="livesum", registry=registry)
         name, text = "http_requests_refused_total", "Refused requests, as in the security log."
@@ -49,23 +62,53 @@ class Series:
         self.refused = {reason: refused.labels(reason) for reason in (*REASONS, OTHER)}
         name, text = "log_lines_dropped_total", "Lines of the log that found no room."
         self.dropped = Counter(name, text, registry=registry)
-        self.known: dict[tuple[str, str, int], Any] = {}
+        self.reset()
+        self.wake: Callable[[], object] = write_with_lines(self) if folder else self.bound
 
-    def seconds_of(self, method: str, rule: str, status: int) -> Any:
-        """:param status: its first digit."""
-        key = method if method in METHODS else OTHER, rule, status
-        if key not in self.known:
-            self.known[key] = self.seconds.labels(*key[:2], f"{status}xx")
-        return self.known[key]
+    def reset(self) -> None:
+        """Begin anew, as after a fork."""
+        self.lock = threading.Lock()
+        self.ended: deque[tuple[str, str, int, float]] = deque()
+        self.flying: dict[int, bool] = {}
+        self.told = 0  # of those in flight
 
     def refuse(self, reason: str) -> None:
         self.refused.get(reason, self.refused[OTHER]).inc()
 
+    def bound(self) -> None:
+        if len(self.ended) >= MOST:
+            self.flush()
+
+    def is_anything_left(self) -> bool:
+        return bool(self.ended) or self.told != sum(list(self.flying.values()))
+
+    def flush(self) -> bool:
+        """Count what has been noted."""
+        with self.lock:
+            found: dict[tuple[str, str, int], list[float]] = {}
+            while self.ended:
+                method, rule, status, seconds = self.ended.popleft()
+                found.setdefault((method, rule, status), []).append(seconds)
+            for (method, rule, status), values in found.items():
+                method = method if method in METHODS else OTHER
+                observe_all(self.seconds.labels(method, rule, f"{status}xx"), values)
+            self.told = sum(list(self.flying.values()))
+            self.in_flight.set(self.told)
+        return True
+
     def collect(self) -> Iterable[Metric]:
+        self.flush()
         if self.folder:
             forget_dead(self.folder)
         found: Iterable[Metric] = self.source.collect()
         return found
+
+
+def observe_all(histogram: Any, values: list[float]) -> None:
+    """What observe() does with each, in a few steps; it has no public way to do so."""
+    histogram._sum.inc(sum(values))
+    for place, number in Counts(bisect_left(BUCKETS, value) for value in values).items():
+        histogram._buckets[place].inc(number)
 
 
 def open_series() -> Series:

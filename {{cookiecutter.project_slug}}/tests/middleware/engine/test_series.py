@@ -7,16 +7,51 @@ from pathlib import Path
 
 import pytest
 
-from app.middleware.engine.series import METHODS, Series, forget_dead
+from app.middleware.engine.series import BUCKETS, METHODS, MOST, Series, forget_dead
 
 pytest.importorskip("prometheus_client", reason="pip install 'prometheus-client>=0.21,<1'")
 
 
 def test_a_method_that_is_none_of_http_has_the_label_other() -> None:
     series = Series(None)
-    assert series.seconds_of("FROB", "/x", 2) is series.seconds_of("BREW", "/x", 2)
-    assert series.seconds_of("GET", "/x", 2) is not series.seconds_of("FROB", "/x", 2)
+    for method in ("GET", "FROB", "BREW"):
+        series.ended.append((method, "/x", 2, 0.1))
+    assert counts(series) == {"GET": 1, "OTHER": 2}
     assert len(METHODS) == 9
+
+
+def counts(series: Series) -> dict[str, float]:
+    samples = [one for family in series.collect() for one in family.samples]
+    return {
+        one.labels["method"]: one.value for one in samples if one.name.endswith("_seconds_count")
+    }
+
+
+def test_many_requests_are_counted_as_one_by_one() -> None:
+    series = Series(None)
+    values = [0.0, 0.005, 0.0051, 0.1, 0.10001, 9.9, 10.0, 11.0, 1000.0]
+    for seconds in values:
+        series.ended.append(("GET", "/x", 2, seconds))
+        series.seconds.labels("GET", "/y", "2xx").observe(seconds)
+    samples = [one for family in series.collect() for one in family.samples]
+    by_rule = [
+        [
+            (one.name, one.labels.get("le"), one.value)
+            for one in samples
+            if one.labels.get("rule") == rule and not one.name.endswith("_created")
+        ]
+        for rule in ("/x", "/y")
+    ]
+    assert by_rule[0] == by_rule[1]
+    assert len(by_rule[0]) == len(BUCKETS) + 2
+
+
+def test_what_is_noted_and_never_read_takes_so_much_memory() -> None:
+    series = Series(None)
+    for _ in range(MOST * 3):
+        series.ended.append(("GET", "/x", 2, 0.1))
+        series.wake()
+    assert len(series.ended) < MOST
 
 
 def test_a_reason_that_is_not_known_has_the_label_other() -> None:
