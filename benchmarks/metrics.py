@@ -7,6 +7,7 @@ processes count together.
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -33,9 +34,8 @@ def applications(log: Path) -> dict[str, Flask]:
         "off": service(*ALWAYS_ON, whole=True)(settings),
         "on": service(*ALWAYS_ON, "metrics", whole=True)(settings),
     }
-    from app.middleware.metrics import configure_metrics
-
-    configure_metrics(built["off"])  # it has no token
+    module = importlib.import_module("app.middleware.metrics")
+    module.configure_metrics(built["off"])  # it has no token
     return built
 
 

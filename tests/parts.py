@@ -22,6 +22,8 @@ PACKAGES = {
     "git": "git",
     "openssl": "openssl",
     "tmux": "tmux",
+    "promtool": "prometheus",
+    "prometheus": "prometheus",
 }
 
 
