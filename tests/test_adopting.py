@@ -133,7 +133,7 @@ def test_what_is_printed_is_all_that_is_to_be_added(service: Path, layout: str) 
     imports = [line.strip() for line in said if line.startswith("    from app.middleware.")]
     calls = [line for line in said if re.fullmatch(r"    configure_\w+\(app\)", line)]
     keys = said[said.index("and to your configuration:") + 1 :]
-    assert len(imports) == len(calls) == 9
+    assert len(imports) == len(calls) == 10
     assert any("CORS_ORIGINS" in key for key in keys) == (layout != "own app")
 
     adopt(service / factory, imports, calls, keys)

@@ -2,7 +2,7 @@
 
 Needs:  pip install "flask>=3.1,<4" "orjson>=3.10,<4"
 Copy:   engine/ (pipeline, exchange, settings, context, ids, lines, destinations, output, rendering,
-        records, refusals, routes, tracebacks)
+        records, refusals, routes, tracebacks, writer)
 Add:    configure_request_logging(app)
 
 Key                Default  Meaning (unit)
@@ -60,7 +60,6 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 
 from .engine.context import CURRENT, Current, note_spans, tell_g
-from .engine.lines import write_before_sigterm
 from .engine.output import Output, open_lines, read_names
 from .engine.pipeline import pipeline_of
 from .engine.records import write_records
@@ -76,6 +75,7 @@ from .engine.settings import (
     read_seconds,
     refuse,
 )
+from .engine.writer import write_before_sigterm
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -1,8 +1,7 @@
 """Every request in numbers for Prometheus, over all workers together; off until it has a token.
 
 Needs:  pip install "flask>=3.1,<4" "prometheus-client>=0.21,<1"
-Copy:   engine/ (pipeline, exchange, settings, refusals, routes, series, lines,
-        destinations, rendering)
+Copy:   engine/ (pipeline, exchange, settings, refusals, routes, series, writer)
 Add:    configure_metrics(app)
 
 Key            Default     Meaning (unit)

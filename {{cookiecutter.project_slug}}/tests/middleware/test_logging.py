@@ -1000,9 +1000,10 @@ import os, sys, threading
 {before}
 sys.path.insert(0, {folder!r})
 import own.engine.lines
+import own.engine.writer
 from own.logging import configure_request_logging
 own.engine.lines.MOST_BYTES = {limit}
-own.engine.lines.GATHER_SECONDS = {gather}
+own.engine.writer.GATHER_SECONDS = {gather}
 from flask import Flask
 app = Flask("service")
 app.config["LOG_FORMAT"] = {style!r}

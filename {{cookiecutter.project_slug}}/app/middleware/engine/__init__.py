@@ -20,7 +20,8 @@ Log lines (logging.py)
     records.py           the records of other loggers, as lines
     tracebacks.py        an exception as text, in as much room as there is
     output.py            a destination, and how an application's lines look there
-    lines.py             lines gathered, written whole by one thread, never waited for
+    lines.py             lines gathered, written whole, never waited for
+    writer.py            the one thread that writes what was gathered, and the end of the process
     destinations.py      a file, standard output, or what a test reads instead
 Limits (rate_limiting.py)
     declared_limits.py   what views and blueprints declare

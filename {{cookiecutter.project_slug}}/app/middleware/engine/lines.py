@@ -1,31 +1,24 @@
-"""Lines that are gathered, written whole by one thread, and never waited for.
+"""Lines that are gathered, written whole, and never waited for.
 
-A request appends its line to a list and goes on. The thread writes the list 20 ms after its first
-line, so that the interpreter's lock is not handed round at every line. A list that a stalled reader
-has let grow to 4 MB takes no more: lines are dropped, counted, and the count is written as soon as
-there is room again. What has been gathered is also written at exit, at SIGTERM, and before a fork;
-only a process that is killed (SIGKILL, os._exit) loses the lines of its last 20 ms.
+A request appends its line to a list and goes on; writer.py writes the list 20 ms later. A list that
+a stalled reader has let grow to 4 MB takes no more: lines are dropped, counted, and the count is
+written as soon as there is room again. Only a process that is killed (SIGKILL, os._exit) loses the
+lines of its last 20 ms.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
-import signal
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
-from types import FrameType
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from .destinations import Captured, Destination, File, StandardOutput, standard_output
 from .rendering import as_json, renamed, timestamp
+from .writer import has_ended, register, wake
 
-GATHER_SECONDS = 0.02
-IDLE_ROUNDS = 50  # of gathering, before the thread sleeps until there is a line
-LAST_SECONDS = 1.0  # at exit, for a reader that is slow
 MOST_BYTES = 1 << 22  # that wait to be written
 
 
@@ -75,9 +68,9 @@ class Lines:
             counter.inc()
 
     def see_to_it(self, at_once: bool) -> None:
-        is_now = at_once or _writer.has_ended or isinstance(self.destination, Captured)
+        is_now = at_once or has_ended() or isinstance(self.destination, Captured)
         if not (is_now and self.flush()):
-            _writer.wake()
+            wake()
 
     def is_anything_left(self) -> bool:
         return bool(self.gathered or self.dropped or self.taken or self.unsent)
@@ -136,80 +129,13 @@ def _count_of(dropped: int, names: Mapping[str, str]) -> bytes:
     return as_json(renamed(fields, names))
 
 
-# -- the one thread --------------------------------------------------------------------------------
-
-
-class _Writer:
-    """The one thread of this process that writes what was gathered."""
-
-    def __init__(self) -> None:
-        self.reset()
-        self.has_ended = False
-
-    def reset(self) -> None:
-        self.lock = threading.RLock()
-        self.has_lines = threading.Event()
-        self.thread: threading.Thread | None = None
-        self.stopping = threading.Event()
-
-    def wake(self) -> None:
-        if not self.has_lines.is_set():
-            self.has_lines.set()
-        if self.thread is None:
-            self.start()
-
-    def start(self) -> None:
-        with self.lock:
-            if self.thread is not None:
-                return
-            thread = threading.Thread(target=self.run, name="log-writer", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # no more threads, or the interpreter is ending
-                flush_all()
-                return
-            self.thread = thread
-        _also_at_the_end_of_multiprocessing()
-
-    def run(self) -> None:
-        stopping, idle = self.stopping, 0
-        while not stopping.is_set():
-            self.has_lines.wait()
-            stopping.wait(GATHER_SECONDS)
-            idle = 0 if _is_anything_left() else idle + 1
-            flush_all()
-            if idle >= IDLE_ROUNDS:  # while lines come, none of them has to wake this thread
-                self.has_lines.clear()
-                if _is_anything_left():
-                    self.has_lines.set()
-
-    def stop(self) -> None:
-        with self.lock:
-            thread, self.thread = self.thread, None
-            stopping, self.stopping = self.stopping, threading.Event()
-        if thread is not None and thread is not threading.current_thread():
-            stopping.set()
-            self.has_lines.set()
-            thread.join(LAST_SECONDS)
-
-
-class Gathered(Protocol):
-    """What the writer writes: lines, or numbers that come with them."""
-
-    def flush(self) -> bool: ...
-    def is_anything_left(self) -> bool: ...
-    def reset(self) -> None: ...
-
-
-_lines: dict[object, Lines] = {}  # by what identifies the destination
-_everywhere: list[Gathered] = []
-_writer = _Writer()
+_known: dict[object, Lines] = {}  # by what identifies the destination
 
 
 def lines_to_file(path: str) -> Lines:
     """:raises OSError: if it cannot be opened."""
     path = os.path.abspath(path)
-    return _lines.get(path) or _new(path, File(path))
+    return _known.get(path) or _new(path, File(path))
 
 
 def lines_to_standard_output(is_test: bool) -> Lines:
@@ -217,80 +143,11 @@ def lines_to_standard_output(is_test: bool) -> Lines:
     destination = standard_output(is_test)
     if isinstance(destination, StandardOutput):
         identity = destination.identity
-        return _lines.get(identity) or _new(identity, destination)
+        return _known.get(identity) or _new(identity, destination)
     return Lines(destination)
 
 
 def _new(identity: object, destination: Destination) -> Lines:
-    lines = _lines[identity] = Lines(destination)
-    _everywhere.append(lines)
+    lines = _known[identity] = Lines(destination)
+    register(lines)
     return lines
-
-
-def write_with_lines(gathered: Gathered) -> Callable[[], object]:
-    """Flush it as lines are, at the end of the process too; it lives as long as the process.
-
-    :returns: what to call when there is something.
-    """
-    _everywhere.append(gathered)
-    return lambda: gathered.flush() if _writer.has_ended else _writer.wake()
-
-
-def flush_all() -> bool:
-    """Write all that has been gathered, if the readers take it. :returns: whether they did."""
-    return all([one.flush() for one in list(_everywhere)])
-
-
-def _is_anything_left() -> bool:
-    return any(one.is_anything_left() for one in list(_everywhere))
-
-
-# -- the end of the process, and forks -------------------------------------------------------------
-
-
-def write_before_sigterm() -> None:
-    """Write at SIGTERM too, where that would end the process without a word to Python."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _write_and_end)
-
-
-def _write_and_end(number: int, frame: FrameType | None) -> None:
-    _at_exit()
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-
-
-def _at_exit() -> None:
-    _writer.has_ended = True  # from here on each line is written at once
-    until = time.monotonic() + LAST_SECONDS
-    while not flush_all() and time.monotonic() < until:
-        time.sleep(0.005)
-
-
-def _also_at_the_end_of_multiprocessing() -> None:
-    """Its processes end without atexit before Python 3.13."""
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        util.Finalize(None, _at_exit, exitpriority=0)
-
-
-def _before_fork() -> None:
-    _writer.stop()
-    flush_all()
-
-
-def _in_parent() -> None:
-    if _is_anything_left():
-        _writer.wake()
-
-
-def _in_child() -> None:
-    _writer.reset()
-    for one in _everywhere:
-        one.reset()
-
-
-atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -16,8 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .lines import write_with_lines
 from .refusals import REASONS
+from .writer import has_ended, register, wake
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -63,7 +63,7 @@ class Series:
         name, text = "log_lines_dropped_total", "Lines of the log that found no room."
         self.dropped = Counter(name, text, registry=registry)
         self.reset()
-        self.wake: Callable[[], object] = write_with_lines(self) if folder else self.bound
+        self.wake = wake_writer(self) if folder else self.bound
 
     def reset(self) -> None:
         """Begin anew, as after a fork."""
@@ -102,6 +102,11 @@ class Series:
             forget_dead(self.folder)
         found: Iterable[Metric] = self.source.collect()
         return found
+
+
+def wake_writer(series: Series) -> Callable[[], object]:
+    register(series)
+    return lambda: series.flush() if has_ended() else wake()
 
 
 def observe_all(histogram: Any, values: list[float]) -> None:

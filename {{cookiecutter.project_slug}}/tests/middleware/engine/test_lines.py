@@ -156,12 +156,12 @@ def test_a_process_of_multiprocessing_writes_its_lines_at_its_end(tmp_path: Path
     script = f"""
 import importlib.util, multiprocessing, sys
 sys.path.insert(0, {str(package.parent)!r})
-from engine import lines
+from engine import lines, writer
 gathered = lines.lines_to_file("log")
 def work():
     gathered.add(b"from the child\\n", at_once=False)
 if __name__ == "__main__":
-    lines.GATHER_SECONDS = 1000
+    writer.GATHER_SECONDS = 1000
     gathered.add(b"from the parent\\n", at_once=False)
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
