@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -245,6 +246,92 @@ def test_100_000_requests_over_4_workers_are_100_000_lines(sink: str, folder: Pa
         eventually(lambda: counted(pipe.data if sink == "pipe" else file.read_bytes()) == 100_000)
     printed = pipe.close()
     assert_lines(ids, parse(printed if sink == "pipe" else file.read_bytes()))
+
+
+PRINTING = """
+@app.get("/printing")
+def printing():
+    print("a view prints, and this is no line of the log", "." * 100)
+    return {"message": "pong"}
+
+@app.get("/stuck")
+def stuck():
+    time.sleep(60)
+"""
+PRINTED = b"a view prints, and this is no line of the log " + b"." * 100
+
+
+def end_in_the_middle(how: str, number: int, sink: str, folder: Path) -> None:
+    """Views print meanwhile. What was answered is a line; one request more may be one as well for
+    each client, whose response did not arrive."""
+    (folder / "service.py").write_text(APP + PRINTING, encoding="utf-8")
+    file, pipe = folder / "service.log", Pipe()
+    target = "-" if sink == "pipe" else str(file)
+    options = ["--workers", "4", "--timeout", "2"]  # of one thread, which a stuck view stops
+    env = {"FLASK_LOG_FILE": target}
+    answered: list[str] = []
+    with servers.gunicorn(
+        folder, *options, target="service:app", env=env, stdout=pipe.writer
+    ) as server:
+        pipe.start_reading()
+        clients = [
+            threading.Thread(target=ask_until_the_end, args=(server.port, number // 8, answered))
+            for _ in range(8)
+        ]
+        for client in clients:
+            client.start()
+        servers.until(lambda: len(answered) > number // 3, 300)
+        if how == "SIGTERM":
+            os.kill(server.process.pid, signal.SIGTERM)
+        else:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                ask(server, "/stuck")
+        for client in clients:
+            client.join()
+    printed = pipe.close()
+    written = printed if sink == "pipe" else file.read_bytes()
+    lines = b"".join(
+        line for line in written.splitlines(keepends=True) if line.rstrip(b"\n") != PRINTED
+    )
+    logged = Counter(line["request_id"] for line in requests_in(parse(lines)))
+    assert set(answered) <= set(logged) and set(logged.values()) == {1}
+    assert len(logged) - len(answered) <= (8 if how == "SIGTERM" else 1)
+    assert len(answered) == number or how == "SIGTERM"
+
+
+def ask_until_the_end(port: int, number: int, answered: list[str]) -> None:
+    """One client, which asks again where a worker that ended has closed its connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    while number:
+        try:
+            connection.request("GET", "/printing")
+            answer = connection.getresponse()
+            answer.read()
+        except (http.client.HTTPException, ConnectionResetError, BrokenPipeError):
+            connection.close()
+            continue
+        except OSError:  # nobody listens any more
+            break
+        answered.append(str(answer.headers["X-Request-ID"]))
+        number -= 1
+    connection.close()
+
+
+@pytest.mark.parametrize("sink", ["pipe", "file"])
+@pytest.mark.parametrize("how", ["SIGTERM", "time-out"])
+def test_what_was_answered_is_a_line_though_the_service_ends_or_a_worker_is_killed(
+    how: str, sink: str, folder: Path
+) -> None:
+    end_in_the_middle(how, 2000, sink, folder)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("sink", ["pipe", "file"])
+@pytest.mark.parametrize("how", ["SIGTERM", "time-out"])
+def test_100_000_requests_are_lines_though_the_service_ends_or_a_worker_is_killed(
+    how: str, sink: str, folder: Path
+) -> None:
+    end_in_the_middle(how, 100_000, sink, folder)
 
 
 def assert_lines(ids: list[str], lines: list[dict[str, Any]]) -> None:
