@@ -499,7 +499,7 @@ def test_the_storage_timeout_is_how_long_a_store_may_be_silent(
 def test_log_at_once_is_whether_a_line_is_written_before_the_response_is_closed(
     create_app: Callable[..., Flask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = importlib.import_module("app.middleware.engine.lines")
+    lines = importlib.import_module("app.middleware.engine.writer")
     monkeypatch.setattr(lines, "GATHER_SECONDS", 60)
     written = {}
     for at_once in (True, False):
