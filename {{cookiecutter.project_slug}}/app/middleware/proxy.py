@@ -28,6 +28,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -96,15 +97,17 @@ class TrustedProxies:
 
     def __init__(self, hops: int, logger: logging.Logger) -> None:
         self.hops = hops
-        self.fix = ProxyFix(no_application, x_for=hops, x_proto=hops, x_host=hops)
         self.logger = logger
+        self.fix_for = lru_cache(hops * hops)(self.make_fix)
         self.requests = itertools.count(1)  # next() is one step, whatever the threads
         self.is_watching = True
 
     def identify(self, environ: WSGIEnvironment) -> None:
         if self.is_watching:
             self.watch(environ)
-        self.fix(environ, no_application)  # it changes the environ in place
+        protos = self.values_of(environ, "HTTP_X_FORWARDED_PROTO")
+        fix = self.fix_for(protos, self.values_of(environ, "HTTP_X_FORWARDED_HOST"))
+        fix(environ, no_application)  # it changes the environ in place
         original = environ["werkzeug.proxy_fix.orig"]
         claimed = environ.get("REMOTE_ADDR")
         if claimed != original["REMOTE_ADDR"]:
@@ -112,6 +115,15 @@ class TrustedProxies:
         scheme = str(environ["wsgi.url_scheme"]).lower()
         is_known = scheme in ("http", "https")
         environ["wsgi.url_scheme"] = scheme if is_known else original["wsgi.url_scheme"]
+
+    def values_of(self, environ: WSGIEnvironment, key: str) -> int:
+        """How many count: addresses are appended, one by each proxy, but scheme and host are mostly
+        replaced, or left to the outermost one."""
+        values: str = environ.get(key, "")
+        return min(values.count(",") + 1, self.hops)
+
+    def make_fix(self, protos: int, hosts: int) -> ProxyFix:
+        return ProxyFix(no_application, x_for=self.hops, x_proto=protos, x_host=hosts)
 
     def watch(self, environ: WSGIEnvironment) -> None:
         """Until X-Forwarded-For has come once: say what the server may do to it."""

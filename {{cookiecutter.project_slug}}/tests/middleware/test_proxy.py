@@ -89,6 +89,17 @@ def test_hops_are_counted_from_the_service_outwards(hops: int | str, address: st
 
 
 @pytest.mark.parametrize(
+    ("said", "scheme"),
+    [("https", "https"), ("http, https, http", "https"), ("https, http", "https")],
+)
+def test_a_scheme_that_only_some_of_the_proxies_name_is_seen(said: str, scheme: str) -> None:
+    app = service(TRUSTED_PROXIES=2)
+    hops = {"x_forwarded_for": "192.0.2.1, 192.0.2.2", "x_forwarded_host": "api.shop.test"}
+    seen = seen_by(app, **hops, x_forwarded_proto=said)
+    assert seen == {"from": "192.0.2.1", "scheme": scheme, "host": "api.shop.test"}
+
+
+@pytest.mark.parametrize(
     ("entry", "address"),
     [
         ("203.0.113.7:4711", "203.0.113.7"),
