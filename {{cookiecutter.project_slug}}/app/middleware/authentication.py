@@ -73,7 +73,6 @@ LIMIT = re.compile(r"([1-9][0-9]{0,5}) ?(?:per|/) ?(second|minute|hour|day)")
 
 FOUND = "authentication.found"  # in the environ: a caller, or what is to be raised
 
-View = TypeVar("View", bound=Callable[..., Any])
 Target = TypeVar("Target", bound="Callable[..., Any] | Blueprint")
 
 
@@ -123,11 +122,12 @@ def public(target: Target) -> Target:
     return cast(Target, mark(target, "_public", True))
 
 
-def require_scope(*scopes: str) -> Callable[[View], View]:
+def require_scope(*scopes: str) -> Callable[[Target], Target]:
     """Let only callers with all these scopes in: 403 for others, 401 without a credential.
 
     It marks the view and wraps it, and so holds above and below @app.get(), on a class of views
-    and on one of its methods. While authentication is off, everybody passes.
+    and on one of its methods; and on a blueprint, for all its views. While authentication is off,
+    everybody passes.
 
     :raises ValueError: if a scope is missing or has blanks or quotes in it.
     """
@@ -135,11 +135,11 @@ def require_scope(*scopes: str) -> Callable[[View], View]:
         problem = "is not a list of names without blanks or quotes"
         refuse("require_scope", scopes, problem, 'require_scope("orders:read")')
 
-    def close(view: View) -> View:
-        needed = frozenset(scopes) | getattr(view, "_scopes", frozenset())
-        view = mark(view, "_scopes", needed)
-        if isinstance(view, type):
-            return view
+    def close(target: Target) -> Target:
+        needed = frozenset(scopes) | getattr(target, "_scopes", frozenset())
+        view: Any = mark(target, "_scopes", needed)
+        if isinstance(view, type | Blueprint):
+            return cast(Target, view)
 
         @functools.wraps(view)
         def scoped(*args: Any, **kwargs: Any) -> Any:
@@ -147,7 +147,7 @@ def require_scope(*scopes: str) -> Callable[[View], View]:
                 _check_scopes(needed)
             return current_app.ensure_sync(view)(*args, **kwargs)
 
-        return cast(View, scoped)
+        return cast(Target, scoped)
 
     return close
 
@@ -166,8 +166,8 @@ def required_scopes(
 
     A scope closes what @public opened; a subclass of a @public class is not public itself.
     """
-    views: list[Any] = [view]
-    is_public = any(getattr(one, "_public", False) for one in (view, *blueprints))
+    views: list[Any] = [view, *blueprints]
+    is_public = any(getattr(one, "_public", False) for one in views)
     if cls := getattr(view, "view_class", None):
         handler = getattr(cls, method.lower(), None)
         if handler is None and method == "HEAD":

@@ -374,6 +374,18 @@ def test_a_blueprint_can_be_public_but_for_what_needs_a_scope() -> None:
     assert get(app, "/dotted").status_code == 401
 
 
+def test_a_blueprint_can_need_a_scope_for_all_its_views() -> None:
+    admin = require_scope("orders:write")(Blueprint("admin", __name__, url_prefix="/admin"))
+    admin.get("/users")(lambda: "users")
+    admin.get("/open", endpoint="open")(public(lambda: "open"))
+    app = service()
+    app.register_blueprint(admin)
+    for path in ("/admin/users", "/admin/open"):
+        assert get(app, path).status_code == 401
+        assert get(app, path, X_API_Key=READER).status_code == 403
+        assert get(app, path, X_API_Key=WRITER).status_code == 200
+
+
 def test_a_view_of_an_extension_may_be_a_bound_method_and_only_its_own_is_marked() -> None:
     class Docs:
         def page(self) -> str:
