@@ -212,6 +212,34 @@ def test_two_applications_do_not_see_each_other() -> None:
     assert statuses(off.test_client(), "/a", 3) == [200] * 3
 
 
+def test_an_exempt_view_of_a_limited_blueprint_is_not_counted() -> None:
+    app = make_app(RATELIMIT_DEFAULT=None)
+    blueprint = Blueprint("limited", __name__)
+    limiter.limit("1 per hour")(blueprint)
+    blueprint.get("/health")(limiter.exempt(lambda: "fine"))
+    blueprint.get("/other", endpoint="other")(lambda: "fine")
+    app.register_blueprint(blueprint)
+    assert statuses(app.test_client(), "/health", 3) == [200] * 3
+    assert statuses(app.test_client(), "/other", 2) == [200, 429]
+
+
+def test_a_head_does_not_go_round_the_limit_of_gets() -> None:
+    app = make_app(RATELIMIT_DEFAULT=None)
+    app.add_url_rule("/x", "x", limiter.limit("2 per hour", methods=["GET"])(lambda: "x"))
+    client = app.test_client()
+    assert [client.head("/x").status_code for _ in range(2)] == [200, 200]
+    assert [client.head("/x").status_code, client.get("/x").status_code] == [429, 429]
+
+
+def test_of_equal_limits_the_one_without_a_condition_holds() -> None:
+    app = make_app(RATELIMIT_DEFAULT="2 per hour")
+    failures = limiter.limit(
+        "2 per hour", override_defaults=False, deduct_when=lambda made: made.status_code == 401
+    )
+    app.add_url_rule("/x", "x", failures(lambda: "x"))
+    assert statuses(app.test_client(), "/x", 3) == [200, 200, 429]
+
+
 def test_a_view_has_its_own_limit_and_an_exempt_view_none() -> None:
     app = make_app(RATELIMIT_DEFAULT="5 per minute")
 

@@ -115,8 +115,11 @@ def route_of(
     found = [Found("route", limit, _is_late(limit, limiter)) for limit in own]
     blueprint = (endpoint or "").rpartition(".")[0]
     if blueprint:
+        is_exempt = bool(
+            exemption & ExemptionScope.DEFAULT
+        )  # @limiter.exempt is on the view itself
         exemption |= limiter.limit_manager.exemption_scope(app, None, blueprint)
-        if not any(limit.override_defaults for limit in own):
+        if not is_exempt and not any(limit.override_defaults for limit in own):
             inherited = limiter.limit_manager.blueprint_limits(app, blueprint)
             found += [Found("route", limit, _is_late(limit, limiter)) for limit in inherited]
     has_defaults = not exemption & ExemptionScope.DEFAULT and (
@@ -145,7 +148,9 @@ def _functions_of(view: Any, method: str) -> Iterator[Any]:
 
 
 def is_meant(limit: RuntimeLimit, method: str) -> bool:
-    return limit.methods is None or method.lower() in limit.methods
+    """A HEAD does what a GET does, and so has its limits: else it would go round them."""
+    asked = {method.lower(), "get"} if method == "HEAD" else {method.lower()}
+    return limit.methods is None or not asked.isdisjoint(limit.methods)
 
 
 def _is_late(limit: RuntimeLimit, limiter: Limiter) -> bool:
@@ -186,7 +191,8 @@ class Plan:
     ) -> None:
         """:param key_func: of limits that have none of their own."""
         self.found, self.declared = route.found, route.declared
-        self.endpoint, self.method, self._key_func = endpoint or UNMATCHED, method, key_func
+        self.endpoint, self._key_func = endpoint or UNMATCHED, key_func
+        self.method = "GET" if method == "HEAD" else method
         self.early = tuple(one for one in route.found if not one.is_late)
         self.is_held = len(self.early) < len(self.found)
         self._quotas: dict[object, Quota] = {}
@@ -254,7 +260,10 @@ def _put_together(found: Sequence[Found], resolved: Iterable[Any]) -> Quota:
     for item, place, cost, scope in sorted(items, key=lambda one: one[0].get_expiry()):
         kind, limit, _ = found[place]
         name = Keys.counter(item, scope)
-        if (name, limit.key_func) in rules:
+        known = rules.get((name, limit.key_func))
+        if known is not None:  # one counter; what is due always is not less due for its twin
+            if known.limit.deduct_when and not limit.deduct_when:
+                rules[name, limit.key_func] = known._replace(limit=replace(limit, limit=item))
             continue
         taken[kind] += 1
         policy = kind if taken[kind] == 1 else f"{kind}-{taken[kind]}"
