@@ -37,6 +37,11 @@ def security_headers(service: Service) -> Iterator[Finding]:
     everywhere = read_mapping(service.config, "SECURITY_HEADERS", "{}")
     yield from weaker("SECURITY_HEADERS", everywhere)
     for part, headers in read_mapping(service.config, "SECURITY_PATHS", "{}").items():
+        if not part.startswith("/") and part not in service.app.blueprints:
+            reason = (
+                f"SECURITY_PATHS: {part} is neither a path nor a blueprint, and changes nothing"
+            )
+            yield Finding("W055", reason, f"write /{part} for a path, or the blueprint's name")
         if isinstance(headers, Mapping):
             yield from weaker(f"SECURITY_PATHS[{part}]", headers)
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from app.checks.finding import Finding, in_production
 from app.checks.service import Service, is_local
+from app.middleware.engine.networks import read_network_list
 from app.middleware.engine.settings import read_mapping
 
 SECONDS = {
@@ -34,6 +35,9 @@ def no_limits(service: Service) -> Iterator[Finding]:
         remedy = "remove FLASK_RATELIMIT_ENABLED, or call configure_rate_limiting(app)"
         yield Finding("W005", "nothing limits how often one address may ask", remedy)
         return
+    if any(one.prefixlen == 0 for one in read_network_list(service.config, "RATELIMIT_ALLOW")):
+        remedy = "name the networks of monitors and load balancers"
+        yield Finding("W005", "RATELIMIT_ALLOW has every address: nothing is limited", remedy)
     unlimited = [r for r in service.routes if r.limits == ()]
     if unlimited and len(unlimited) == len(service.routes):
         remedy = 'set FLASK_RATELIMIT_DEFAULT="200 per hour;50 per minute"'

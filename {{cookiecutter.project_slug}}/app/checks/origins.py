@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from app.checks.finding import Finding, in_production
 from app.checks.service import EXAMPLE_HOST, Service, is_local, is_public_suffix
+from app.middleware.engine.origins import read_origins
+from app.middleware.engine.paths import read_paths
 from app.middleware.engine.settings import read_boolean
 
 LONGEST_PREFLIGHT = 86400  # seconds; browsers stop at two hours, or at a day
@@ -41,16 +43,29 @@ def foreign_writes(service: Service) -> Iterator[Finding]:
     if not read_boolean(service.config, "CSRF_PROTECTION", True):
         reason = "CSRF_PROTECTION is off: a page of any site may act as its visitor"
         yield Finding("W030", reason, "remove FLASK_CSRF_PROTECTION")
+        return
+    if "/" in read_paths(service.config, "CSRF_EXEMPT_PATHS"):
+        reason = "CSRF_EXEMPT_PATHS: / opens every route to the pages of any site"
+        yield Finding("W030", reason, "name the paths that are meant for them")
+    for origin in read_origins(service.config, "CSRF_TRUSTED_ORIGINS"):
+        host = urlsplit(origin).hostname or ""
+        if host.startswith("*.") and is_public_suffix(host[2:]):
+            reason = f"CSRF_TRUSTED_ORIGINS: {origin} is every page that anybody can put there"
+            yield Finding("E010", reason, NAME_THEM.replace("CORS_ORIGINS", "CSRF_TRUSTED_ORIGINS"))
+        yield from one_origin(origin, host, "CSRF_TRUSTED_ORIGINS", "act as their visitor")
 
 
-def one_origin(origin: str, host: str) -> Iterator[Finding]:
+def one_origin(
+    origin: str, host: str, key: str = "CORS_ORIGINS", what: str = "read responses"
+) -> Iterator[Finding]:
+    remedy = f"name the origins of your pages in FLASK_{key}"
     if not origin.startswith("http"):  # of an app, whose pages are at localhost
         return
     if is_local(host):
-        reason = f"CORS_ORIGINS: {origin} lets any program on a visitor's machine read responses"
-        yield Finding("W002", reason, NAME_THEM)
+        reason = f"{key}: {origin} lets any program on a visitor's machine {what}"
+        yield Finding("W002", reason, remedy)
     elif origin.startswith("http:"):
-        reason = f"CORS_ORIGINS: {origin} can be changed by anybody on the way to the browser"
+        reason = f"{key}: {origin} can be changed by anybody on the way to the browser"
         yield Finding("E006", reason, f"write https://{host}")
     elif EXAMPLE_HOST.search(host):
-        yield Finding("W003", f"CORS_ORIGINS: {origin} is an example", NAME_THEM)
+        yield Finding("W003", f"{key}: {origin} is an example", remedy)

@@ -14,10 +14,13 @@ from .settings import Config, read_list, refuse
 EXAMPLE = "10.0.0.0/8, 2001:db8::/32"
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 class Networks:
     """Whether an address is in one of them; text that is not an address is in none."""
 
-    def __init__(self, networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> None:
+    def __init__(self, networks: list[Network]) -> None:
         self._networks = networks
         self._known = lru_cache(8192)(self._has)
 
@@ -34,14 +37,20 @@ class Networks:
 
 
 def read_networks(config: Config, key: str) -> Networks | None:
-    """A list of networks or addresses; None if there are none.
+    """None if there are none; raises as read_network_list() does."""
+    networks = read_network_list(config, key)
+    return Networks(networks) if networks else None
+
+
+def read_network_list(config: Config, key: str) -> list[Network]:
+    """A list of networks or addresses.
 
     :raises ValueError: if one of them is not a network, or its address has bits below its prefix.
     """
-    networks = []
+    networks: list[Network] = []
     for text in read_list(config, key, example=EXAMPLE):
         try:
             networks.append(ipaddress.ip_network(text))
         except ValueError:
             refuse(key, text, "is not a network", EXAMPLE)
-    return Networks(networks) if networks else None
+    return networks
