@@ -25,6 +25,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, default_exce
 
 from app.middleware.engine.kept_headers import headers_of, keep_headers, told_by_abort
 from app.middleware.engine.pipeline import ResponseParts, pipeline_of
+from app.middleware.engine.shown_paths import shown_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -47,7 +48,7 @@ def configure_errors(app: Flask) -> None:
         stream that fails before its first byte, a header that cannot be sent."""
         if propagates(app, environ):
             return None
-        where = ascii(environ.get("PATH_INFO", "")), environ["REQUEST_METHOD"]
+        where = shown_path(environ), environ["REQUEST_METHOD"]
         app.logger.error("Exception that left Flask on %s [%s]", *where, exc_info=error)
         problem = describe(InternalServerError(), environ)
         if app.debug:

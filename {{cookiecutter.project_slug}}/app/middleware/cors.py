@@ -2,7 +2,7 @@
 
 Needs:  pip install "flask>=3.1,<4" "flask-cors>=6.0.5,<7"
 Copy:   engine/ (pipeline, exchange, settings, clients, origins, paths, header_lists,
-        cors_refusals, seen)
+        cors_refusals, seen, shown_paths)
 Add:    configure_cors(app)
 
 Key                        Default               Meaning (unit)

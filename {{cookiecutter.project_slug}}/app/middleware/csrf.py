@@ -1,7 +1,7 @@
 """Refuses what pages of other sites try to change here: 403 for a foreign page's POST, PUT, DELETE.
 
 Needs:  pip install "flask>=3.1,<4"
-Copy:   engine/ (pipeline, exchange, settings, origins, paths, seen, marks)
+Copy:   engine/ (pipeline, exchange, settings, origins, paths, seen, marks, shown_paths)
 Add:    configure_csrf_protection(app)
 
 Key                   Default  Meaning (unit)
@@ -42,6 +42,7 @@ from .engine.paths import Paths, read_paths
 from .engine.pipeline import ResponseParts, pipeline_of
 from .engine.seen import Seen
 from .engine.settings import read_boolean
+from .engine.shown_paths import shown_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -76,12 +77,18 @@ def configure_csrf_protection(app: Flask) -> None:
             return None
         if exempt.cover(environ.get("PATH_INFO", "")):
             return None
-        with app.request_context(environ):  # for the route, and the service's error handlers
-            if is_exempt():
-                return None
-            response = app.make_response(app.handle_user_exception(refusals.refuse(environ)))
-            body, status, headers = response.get_wsgi_response(environ)
-            return status, headers, body
+        parts: ResponseParts | None = None
+        try:
+            with app.request_context(environ):  # for the route, and the service's error handlers
+                if is_exempt():
+                    return None
+                response = app.make_response(app.handle_user_exception(refusals.refuse(environ)))
+                body, status, headers = response.get_wsgi_response(environ)
+                parts = status, headers, body
+        except Exception:  # a teardown function that misses what a hook would have made
+            if parts is None:
+                raise
+        return parts
 
     if read_boolean(app.config, "CSRF_PROTECTION", True):
         pipeline_of(app).on_respond(respond)
@@ -125,6 +132,5 @@ class Refusals:
         origin = ascii(environ.get("HTTP_ORIGIN") or "another site")[:80]
         environ["security_event"] = {"event": "cross_origin_write", "origin": origin}
         if self.seen.is_new(origin):
-            path = ascii(environ.get("PATH_INFO", ""))[:80]
-            self.logger.warning(REFUSED, origin, environ["REQUEST_METHOD"], path)
+            self.logger.warning(REFUSED, origin, environ["REQUEST_METHOD"], shown_path(environ))
         return Forbidden(f"A page of {origin} may not change anything here.")

@@ -2,7 +2,7 @@
 
 Needs:  pip install "flask>=3.1,<4" "orjson>=3.10,<4"
 Copy:   engine/ (pipeline, exchange, settings, context, ids, lines, destinations, output, rendering,
-        records, refusals, routes, tracebacks, writer)
+        records, refusals, routes, shown_paths, tracebacks, writer)
 Add:    configure_request_logging(app)
 
 Key                Default  Meaning (unit)
@@ -51,7 +51,6 @@ if __name__ == "logging":  # every import of the standard library's logging woul
         "put it into a package (app/middleware/logging.py) or rename it to request_logging.py"
     )
 
-import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -64,7 +63,7 @@ from .engine.output import Output, open_lines, read_names
 from .engine.pipeline import pipeline_of
 from .engine.records import write_records
 from .engine.refusals import refusal_of
-from .engine.rendering import RECORD_MEMBERS, REQUEST_MEMBERS, Fields, as_member, timestamp
+from .engine.rendering import RECORD_MEMBERS, REQUEST_MEMBERS, Fields, edited, timestamp
 from .engine.routes import NO_ROUTE
 from .engine.settings import (
     Config,
@@ -75,6 +74,7 @@ from .engine.settings import (
     read_seconds,
     refuse,
 )
+from .engine.shown_paths import IS_HIDDEN, hide_paths
 from .engine.writer import write_before_sigterm
 
 if TYPE_CHECKING:
@@ -83,8 +83,6 @@ if TYPE_CHECKING:
     from .engine.exchange import Exchange, Headers
 
     EditLine = Callable[[Fields, WSGIEnvironment], object]
-
-logger = logging.getLogger(__name__)
 
 FORMATS = ("json", "text")
 LEVELS = ("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL")
@@ -112,6 +110,9 @@ class _RequestLog:
         config = self.config = app.config
         self.edit_line = edit_line
         self.skipped = frozenset(read_list(config, "LOG_SKIP", SKIPPED))
+        for path in self.skipped:
+            if not path.startswith("/"):
+                refuse("LOG_SKIP", path, "is not a path that begins with /", "/health")
         self.has_rules = read_choice(config, "LOG_PATH", ("path", "rule")) == "rule"
         self.slow = read_seconds(config, "LOG_SLOW", 0.0) or float("inf")
         self.has_starts = read_boolean(config, "LOG_START", default=False)
@@ -122,6 +123,8 @@ class _RequestLog:
         self.has_begun = False
         self.before_first_request = partial(note_spans, app)
         tell_g(app)
+        if self.has_rules:
+            hide_paths(app)
         write_records(app, self.output, read_choice(config, "LOG_LEVEL", LEVELS))
 
     def tell_drops(self, counter: Any) -> None:
@@ -133,6 +136,8 @@ class _RequestLog:
         if not self.has_begun:
             self.has_begun = True
             self.before_first_request()
+        if self.has_rules:
+            environ[IS_HIDDEN] = True
         now = Current(environ, self.output)
         if self.has_starts and not self.is_skipped(environ):
             fields = {"time": timestamp(time.time()), "level": "INFO", "message": "request_started"}
@@ -157,7 +162,7 @@ class _RequestLog:
                 return
             status = fields["status"]
             if self.edit_line is not None:
-                fields = _edited(fields, exchange.environ, self.edit_line)
+                fields = edited(fields, exchange.environ, self.edit_line)
             self.write(exchange.environ, status, fields)
         except Exception:  # something odd in the environ or in g: the request goes on
             self.output.drop()
@@ -223,10 +228,9 @@ def _open_outputs(config: Config) -> tuple[Output, Output | None]:
     security = config.get("SECURITY_LOG_FILE")
     if is_missing(security):
         return output, None
-    if security == path:  # one line for both
-        return output, output
-    lines = open_lines("SECURITY_LOG_FILE", security, is_test)
-    return output, Output(lines, at_once, names=names)
+    lines = output.lines if security == path else open_lines("SECURITY_LOG_FILE", security, is_test)
+    is_same = lines is output.lines  # then there is one line for both
+    return output, output if is_same else Output(lines, at_once, names=names)
 
 
 def _path(environ: WSGIEnvironment) -> str:
@@ -237,13 +241,3 @@ def _path(environ: WSGIEnvironment) -> str:
 def _is_fine(fields: Fields) -> bool:
     is_success = 200 <= fields["status"] < 300 and fields["outcome"] == "complete"
     return is_success and bool(fields["level"] == "INFO")
-
-
-def _edited(fields: Fields, environ: WSGIEnvironment, edit: EditLine) -> Fields:
-    line = dict(fields)
-    try:
-        edit(line, environ)
-    except Exception:
-        logger.exception("%s failed; the line is as it was", edit)
-        return fields
-    return {key: line[key] if key in fields else as_member(line[key]) for key in line}

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, g
 from flask.views import MethodView
 
 from app.middleware.csrf import configure_csrf_protection, csrf_exempt  # the one line to change
@@ -224,6 +224,16 @@ def test_a_refused_write_runs_nothing_of_the_service() -> None:
     app.before_request(lambda: ran.append("before_request"))
     status(app, Origin=STRANGER)
     assert ran == []
+
+
+def test_a_teardown_function_that_misses_its_hook_does_not_turn_the_refusal_into_an_error() -> None:
+    app = service()
+
+    @app.teardown_request
+    def close(error: BaseException | None) -> None:
+        g.database.close()
+
+    assert status(app, sec_fetch_site="cross-site") == 403
 
 
 def test_it_can_be_switched_off() -> None:

@@ -473,6 +473,47 @@ def test_a_services_own_members_come_and_others_go(log: Path) -> None:
     assert list(line) == [key for key in KEYS if key != "user_agent"] + ["tenant", "what"]
 
 
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("value", [b"x", 5, 1.5, None, {"a": 1}, Path("/p"), {1, 2}, "\udcff"])
+def test_whatever_a_service_makes_of_a_member_its_line_is_written(
+    name: str, value: object, log: Path
+) -> None:
+    def edit(line: dict[Any, Any], environ: dict[str, Any]) -> None:
+        line[name] = value
+        line[5] = "a name that is no text"
+
+    app = Flask("edited")
+    app.config.update(LOG_FILE=str(log), LOG_AT_ONCE=True)
+    configure_request_logging(app, edit_line=edit)
+    ask(app, "/")
+    (line,) = lines_of(log)
+    assert name in line and line["5"] == "a name that is no text"
+
+
+def test_one_file_has_one_line_of_a_refusal_however_it_is_spelled(tmp_path: Path) -> None:
+    app = Flask("spelled")
+    log = tmp_path / "log"
+    app.config.update(LOG_FILE=str(log), SECURITY_LOG_FILE=f"{tmp_path}/./log", LOG_AT_ONCE=True)
+    configure_request_logging(app)
+    app.add_url_rule("/", view_func=lambda: ("no", 403))
+    ask(app, "/")
+    (line,) = lines_of(log)
+    assert line["event"] == "authz_denied"
+
+
+@no_handlers()
+def test_no_line_has_a_path_where_paths_are_secret(log: Path) -> None:
+    app = Flask("secret")
+    app.config.update(LOG_FILE=str(log), LOG_PATH="rule", LOG_AT_ONCE=True)
+    configure_request_logging(app)
+    app.add_url_rule("/reset/<token>", view_func=lambda token: str(1 / 0), endpoint="reset")
+    ask(app, "/reset/very-secret")
+    record, line = lines_of(log)
+    assert record["message"] == "Exception on /reset/<token> [GET]"
+    assert line["path"] == "/reset/<token>"
+    assert "very-secret" not in record["message"]
+
+
 @no_handlers()
 def test_a_line_is_not_lost_if_its_editor_fails(log: Path) -> None:
     def edit(line: dict[str, Any], environ: dict[str, Any]) -> None:

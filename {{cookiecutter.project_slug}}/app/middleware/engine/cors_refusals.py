@@ -12,6 +12,7 @@ from typing import Any
 from .origins import is_own_origin
 from .seen import MOST, Seen
 from .settings import did_you_mean
+from .shown_paths import shown_path
 
 SAFELISTED_METHODS = {"GET", "HEAD", "POST"}  # never need permission
 MESSAGE = "A browser keeps a response from a page of %s, which asked for %s %s: %s"
@@ -55,8 +56,8 @@ class Refusals:
         if is_own_origin(origin, environ):
             return None
         if is_allowed:
-            path = shown(environ.get("PATH_INFO", ""))
-            return self.say(environ, f"CORS_PATH ({self.paths}) does not cover {path}")
+            problem = f"CORS_PATH ({self.paths}) does not cover {shown_path(environ)}"
+            return self.say(environ, problem)
         return self.say(environ, f"CORS_ORIGINS does not have {shown(origin)}{self.near(origin)}")
 
     def near(self, origin: str) -> str:
@@ -69,7 +70,7 @@ class Refusals:
         origin = shown(environ["HTTP_ORIGIN"])
         if self.seen.is_new(f"{origin} {reason.partition(' ')[0]}"):
             method = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD", environ["REQUEST_METHOD"])
-            path = shown(environ.get("PATH_INFO", ""))
+            path = shown_path(environ)
             self.logger.warning(MESSAGE, origin, shown(method), path, reason)
         return reason
 

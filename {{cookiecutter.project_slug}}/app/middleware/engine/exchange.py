@@ -168,10 +168,17 @@ def is_stream(headers: Headers) -> bool:
 
 
 def check_encoding(headers: Headers) -> None:
-    """:raises UnicodeEncodeError: here, while it can become a 500, and not in the server."""
+    """Refuse what a server would refuse, here, while it can become a 500.
+
+    :raises UnicodeEncodeError: for what is not latin-1.
+    :raises ValueError: for control characters (RFC 9110 5.5).
+    """
     for name, value in headers:
-        if not (value.isascii() and name.isascii()):
-            f"{name}{value}".encode("latin-1")
+        if value.isascii() and value.isprintable() and name.isascii():
+            continue
+        f"{name}{value}".encode("latin-1")
+        if any((sign < " " and sign != "\t") or sign == "\x7f" for sign in value):
+            raise ValueError(f"header {name}: {value!r} has a control character")
 
 
 def close(body: Iterable[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,8 @@ import orjson
 from .tracebacks import Traceback
 
 Fields = dict[str, Any]
+
+logger = logging.getLogger(__name__)
 
 WHOLE = 1 << 20  # characters: no member is longer, wherever it goes
 LONGEST_FIELD = 1024  # characters of what a client sends
@@ -147,7 +150,7 @@ def harmless(fields: Fields) -> Fields:
     """Members of a request's line, of which a client chose some."""
     texts = {key: value for key, value in fields.items() if isinstance(value, str)}
     is_cut = any(len(text) > LONGEST_FIELD for text in texts.values())
-    texts |= {key: from_client(fields[key]) for key in FROM_CLIENT if fields.get(key)}
+    texts |= {key: from_client(texts[key]) for key in FROM_CLIENT if key in texts}
     fields = fields | {key: printable(text[:LONGEST_FIELD]) for key, text in texts.items()}
     return fields | {"truncated": True} if is_cut else fields
 
@@ -188,3 +191,17 @@ def as_words(value: object) -> str:
         return readable(str(value))
     except Exception:
         return f"<{type(value).__name__}>"
+
+
+def edited(
+    fields: Fields, environ: Mapping[str, Any], edit: Callable[[Fields, Any], object]
+) -> Fields:
+    """A request's line as the service's own function leaves it, or as it was if that fails."""
+    line = dict(fields)
+    try:
+        edit(line, environ)
+    except Exception:
+        logger.exception("%s failed; the line is as it was", edit)
+        return fields
+    kept = {name for name in line if name in fields and line[name] is fields[name]}
+    return {as_words(n): line[n] if n in kept else as_member(line[n]) for n in line}

@@ -154,7 +154,7 @@ def test_two_ways_to_name_a_file_are_one_destination(tmp_path: Path) -> None:
 def test_a_process_of_multiprocessing_writes_its_lines_at_its_end(tmp_path: Path) -> None:
     package = Path(str(lines.__file__)).parent
     script = f"""
-import importlib.util, multiprocessing, sys
+import logging, multiprocessing, sys  # logging before there is one more
 sys.path.insert(0, {str(package.parent)!r})
 from engine import lines, writer
 gathered = lines.lines_to_file("log")
