@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "LOG_FORMAT": "json",
     "LOG_AT_ONCE": True,  # a test reads it right after the request
     "LOG_SKIP": [],
-    "METRICS_TOKEN": "a-token-for-tests-0123456789abcdefghij",
+    "METRICS_TOKEN": "rV2mQ8tLxZ5nB7kW3pYc9dHfJ4sA6gE1",
     "CORS_ORIGINS": [ALLOWED],
     "RATELIMIT_DEFAULT": "100000 per hour",
     "TRUSTED_PROXIES": 1,

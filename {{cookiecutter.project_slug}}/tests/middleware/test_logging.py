@@ -1161,7 +1161,9 @@ def test_what_has_been_gathered_is_written_when_the_process_ends(tmp_path: Path)
 def test_what_has_been_gathered_is_written_at_a_signal_that_ends_the_process(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    with program(tmp_path, tmp_path / "log", 10, gather=1000) as process:
+    # as at a terminal: a shell lets what it starts in the background ignore SIGINT
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    with program(tmp_path, tmp_path / "log", 10, gather=1000, before=heeds) as process:
         process.send_signal(number)
         process.wait(20)
     assert process.returncode == -number
