@@ -7,6 +7,8 @@
 
 PYTHON ?= python3
 PORT ?= 5000
+# one more than processors: many tests wait for a server
+WORKERS ?= $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 SERVICE := {{cookiecutter.project_slug}}
 # for tests, which call make themselves: not as a part of this one
@@ -30,7 +32,7 @@ bake: .venv/run.toml
 	@rm -f build.log
 
 test: .venv/dev.toml
-	@$(CLEAN) $(BIN)/python -m pytest -p no:cacheprovider -n auto --dist worksteal $(ARGS)
+	@$(CLEAN) $(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-real: .venv/real.toml
 	@$(CLEAN) $(BIN)/python -m pytest -p no:cacheprovider -m real $(ARGS)
