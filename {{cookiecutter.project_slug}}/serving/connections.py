@@ -6,7 +6,6 @@ import selectors
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from gunicorn.workers.gthread import TConn
 
@@ -18,8 +17,9 @@ class Connection(TConn):
 
     arriving: Arriving
     deadline = 0.0
-    held = 0  # bytes
-    is_watched = is_closing = is_streaming = False
+    held = 0  # bytes of its request, until that has been served
+    is_closing = is_streaming = False
+    when_readable: Callable[[Connection], None] | None = None  # None: nobody waits for more
 
     @property
     def is_idle(self) -> bool:
@@ -28,37 +28,72 @@ class Connection(TConn):
 
 
 class Waiting:
-    """Those connections, the longest first, and the bytes that they have sent so far."""
+    """Those connections, the longest first. Each has a deadline, and may be hung up on.
+
+    held: bytes of all requests, those included that a thread has or shall have.
+    """
 
     def __init__(self, poller: selectors.BaseSelector) -> None:
         self._poller = poller
         self._all: dict[Connection, None] = {}
+        self._queue: dict[Connection, None] = {}  # for a thread; nothing is read meanwhile
+        self._holding: dict[Connection, None] = {}  # those with bytes, the longest silent first
         self._next_look = 0.0
         self.held = 0
 
-    def add(self, conn: Connection, callback: Callable[[Connection, Any], None]) -> None:
+    def add(self, conn: Connection, callback: Callable[[Connection], None]) -> None:
         """:param callback: is called when the client has sent something."""
-        if not conn.is_watched:
-            conn.is_watched = True
+        if conn.when_readable is None:
             self._all[conn] = None
-            self._poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
+            self._poller.register(conn.sock, selectors.EVENT_READ, partial(self._tell, conn))
+        conn.when_readable = callback
+
+    def _tell(self, conn: Connection, _: object) -> None:
+        if conn.when_readable is not None:  # else another one of this round made it go
+            conn.when_readable(conn)
+
+    def queue(self, conn: Connection, seconds: float) -> None:
+        """For a thread that may wait for the rest of its body, for so long at the most."""
+        self._ignore(conn)
+        self._all[conn] = self._queue[conn] = None
+        conn.deadline = time.monotonic() + seconds
+
+    def is_queued(self, conn: Connection) -> bool:
+        return conn in self._queue
+
+    def first_in_queue(self) -> Connection | None:
+        return next(iter(self._queue), None)
 
     def hold(self, conn: Connection, data: bytes) -> None:
         conn.arriving.add(data)
         conn.deadline = conn.arriving.deadline
         conn.held += len(data)
         self.held += len(data)
+        self._holding.pop(conn, None)
+        self._holding[conn] = None
+
+    def leave(self, conn: Connection) -> None:
+        """A thread has it; its bytes are held until `release`."""
+        self._ignore(conn)
+        for those in (self._all, self._queue, self._holding):
+            those.pop(conn, None)
 
     def release(self, conn: Connection) -> None:
+        self.leave(conn)
         self.held -= conn.held
         conn.held = 0
-        if conn.is_watched:
-            conn.is_watched = False
-            del self._all[conn]
+
+    def _ignore(self, conn: Connection) -> None:
+        if conn.when_readable is not None:
+            conn.when_readable = None
             self._poller.unregister(conn.sock)
 
     def longest(self) -> Connection | None:
         return next(iter(self._all), None)
+
+    def longest_silent(self) -> Connection | None:
+        """Of those that hold bytes."""
+        return next(iter(self._holding), None)
 
     def overdue(self) -> list[Connection]:
         """Whose time is over; looked for four times a second."""

@@ -12,7 +12,8 @@ from gunicorn.http.unreader import SocketUnreader
 MOST_HEAD = 64 * 1024  # bytes of a head; more is 431
 
 _END = b"\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:([^\r]*)", re.IGNORECASE)
+_KNOWN = re.compile(rb"[ \t]*[0-9]{1,18}[ \t]*")  # what else the parser takes for one is streamed
 _STREAMED = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
 
 
@@ -61,9 +62,11 @@ class Arriving:
 
     def _read_head(self, size: int) -> None:
         head = bytes(self.received[:size])
-        lengths = _LENGTH.findall(head)
-        self._head, self._body = size, int(lengths[0]) if len(lengths) == 1 else 0
-        self.is_streamed = self._body > self._bounds.body or bool(_STREAMED.search(head))
+        lengths = _LENGTH.findall(head) or [b"0"]
+        is_known = len(lengths) == 1 and _KNOWN.fullmatch(lengths[0]) is not None
+        self._head, self._body = size, int(lengths[0]) if is_known else 0
+        is_large = self._body > self._bounds.body or not is_known
+        self.is_streamed = is_large or bool(_STREAMED.search(head))
 
     @property
     def is_too_large(self) -> bool:

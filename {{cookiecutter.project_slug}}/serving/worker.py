@@ -15,8 +15,6 @@ import contextlib
 import errno
 import socket
 import struct
-import time
-from collections import deque
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -30,7 +28,7 @@ from serving.request import MOST_HEAD, Arriving, Bounds, PacedUnreader
 from serving.turns import Turns
 
 LINGER = 2.0  # seconds for a client to see the end of a response before the connection is closed
-MOST_HELD = 64 * 1024 * 1024  # bytes of requests that are still incomplete, in one worker
+MOST_HELD = 64 * 1024 * 1024  # bytes of requests that are not yet served, in one worker
 
 
 class PatientWorker(ThreadWorker):
@@ -46,8 +44,7 @@ class PatientWorker(ThreadWorker):
         super().__init__(*args, **kwargs)
         shared.takes_no_more(self.age)  # until it runs
         self._open = 0  # connections, but for those that end
-        self._streaming = 0
-        self._to_stream: deque[Connection] = deque()
+        self._free_to_stream = max(1, self.cfg.threads // 2)  # threads that may wait
         self._turns = Turns()
 
     @classmethod
@@ -99,8 +96,6 @@ class PatientWorker(ThreadWorker):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
         self.nr_conns += 1
         self._count(1)
-        if self.nr_conns >= self.worker_connections:
-            self._hang_up_on_the_longest()
         self._expect_request(conn, self.bounds.seconds)
         self._receive(conn)
 
@@ -131,7 +126,7 @@ class PatientWorker(ThreadWorker):
         conn.arriving = Arriving(self.bounds, patience)
         conn.deadline = conn.arriving.deadline
 
-    def _receive(self, conn: Connection, _: Any = None) -> None:
+    def _receive(self, conn: Connection) -> None:
         try:
             data = conn.sock.recv(65536)
         except BlockingIOError:
@@ -151,25 +146,30 @@ class PatientWorker(ThreadWorker):
         self._waiting.hold(conn, data)
         if arriving.is_too_large:
             self._refuse(conn, 431)
-        elif arriving.is_ready or (arriving.has_head and self._waiting.held > MOST_HELD):
+            return
+        is_over = self._waiting.held > MOST_HELD
+        if arriving.is_ready or (is_over and arriving.has_head and self._free_to_stream):
             self._hand_over(conn)
         else:
             self._waiting.add(conn, self._receive)
+        while self._waiting.held > MOST_HELD and (silent := self._waiting.longest_silent()):
+            self._refuse(silent, 503)
 
     def _hand_over(self, conn: Connection) -> None:
-        self._waiting.release(conn)
-        conn.is_streaming = conn.arriving.has_head and not conn.arriving.is_whole
-        if not conn.is_streaming:
-            self.enqueue_req(conn)
-        elif self._streaming < max(1, self.cfg.threads // 2):
-            self._streaming += 1
-            self.enqueue_req(conn)
-        else:
-            self._to_stream.append(conn)
+        is_streaming = conn.arriving.has_head and not conn.arriving.is_whole
+        if is_streaming and not self._free_to_stream:
+            self._waiting.queue(conn, self.bounds.seconds)
+            return
+        self._waiting.leave(conn)
+        conn.is_streaming = is_streaming
+        self._free_to_stream -= is_streaming
+        self.enqueue_req(conn)
 
     def _refuse(self, conn: Connection, status: int) -> None:
+        environ = self._refusal_of(conn, status)
+        self._expect_request(conn, 0)  # what has arrived is dropped
         self._waiting.release(conn)
-        future = self.tpool.submit(self._send_refusal, conn, status)
+        future = self.tpool.submit(self._send_refusal, conn, environ)
         future.add_done_callback(
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
         )
@@ -180,6 +180,7 @@ class PatientWorker(ThreadWorker):
         conn.sock.setblocking(True)
         conn.init()
         conn.parser.unreader = PacedUnreader(conn.sock, self.bounds, conn.arriving.received)
+        del conn.arriving.received[MOST_HEAD:]  # a refusal reads the rest
         try:
             request = next(conn.parser)
             if conn.is_streaming:
@@ -187,7 +188,7 @@ class PatientWorker(ThreadWorker):
         except (NoMoreData, StopIteration, ConnectionError):
             return False  # the client has gone
         except Exception as error:
-            return self._send_refusal(conn, refusals.status_of(error))
+            return self._send_refusal(conn, self._refusal_of(conn, refusals.status_of(error)))
         try:
             return bool(self._keepalive_after(conn, self.handle_request(request, conn)))
         except BlockingIOError:
@@ -196,12 +197,14 @@ class PatientWorker(ThreadWorker):
             self.log.debug("A client has gone, or is too slow: %s", error)
         except Exception as error:
             self.log.exception("Error handling request")
-            self._send_refusal(conn, refusals.status_of(error))
+            self._send_refusal(conn, self._refusal_of(conn, refusals.status_of(error)))
         return False
 
-    def _send_refusal(self, conn: Connection, status: int) -> bool:
-        received = bytes(conn.arriving.received)
-        environ = refusals.environ_of(received, conn.client, self.cfg, status)
+    def _refusal_of(self, conn: Connection, status: int) -> dict[str, Any]:
+        head = bytes(conn.arriving.received[:MOST_HEAD])
+        return refusals.environ_of(head, conn.client, self.cfg, status)
+
+    def _send_refusal(self, conn: Connection, environ: dict[str, Any]) -> bool:
         with contextlib.suppress(OSError):
             conn.sock.setblocking(True)
             refusals.send(conn.sock, environ, self.app.callable, self.cfg)
@@ -210,11 +213,12 @@ class PatientWorker(ThreadWorker):
     # -- and is done
 
     def finish_request(self, conn: Connection, done: Future[bool]) -> None:
+        self._waiting.release(conn)
         if conn.is_streaming:
             conn.is_streaming = False
-            self._streaming -= 1
-            if self._to_stream:
-                self._hand_over(self._to_stream.popleft())
+            self._free_to_stream += 1
+            if (first := self._waiting.first_in_queue()) is not None:
+                self._hand_over(first)
         if done.cancelled() or done.exception() or not done.result():
             self._close(conn)
             return
@@ -229,7 +233,8 @@ class PatientWorker(ThreadWorker):
 
     def _close(self, conn: Connection) -> None:
         """Say that no more comes, and read until the client has seen it (RFC 9112, 9.6)."""
-        conn.is_closing = True
+        conn.is_closing, conn.parser = True, None
+        self._expect_request(conn, LINGER)  # what has arrived is dropped
         self._count(-1)
         try:
             conn.sock.setblocking(False)
@@ -237,10 +242,9 @@ class PatientWorker(ThreadWorker):
         except OSError:
             self._hang_up(conn)
             return
-        conn.deadline = time.monotonic() + LINGER
         self._waiting.add(conn, self._read_away)
 
-    def _read_away(self, conn: Connection, _: Any) -> None:
+    def _read_away(self, conn: Connection) -> None:
         try:
             data = conn.sock.recv(65536)
         except BlockingIOError:
@@ -265,12 +269,14 @@ class PatientWorker(ThreadWorker):
     # -- gunicorn's loop, and its end
 
     def murder_pending(self) -> None:
-        """gunicorn asks after each round: hang up on those whose time is over."""
+        """gunicorn asks after each round: hang up on those whose time is over, or make room."""
         for conn in self._waiting.overdue():
             if conn.is_idle:
                 self._hang_up(conn)
             else:
-                self._refuse(conn, 408)
+                self._refuse(conn, 503 if self._waiting.is_queued(conn) else 408)
+        if self.alive and self.nr_conns >= self.worker_connections:
+            self._hang_up_on_the_longest()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         if self._turns.is_pausing:
