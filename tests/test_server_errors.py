@@ -36,6 +36,32 @@ REFUSED = {
     "half a head": (408, GET, "/api/ping"),
 }
 
+ALLOWED = "https://app.example.com"
+ORIGIN = b"Origin: https://app.example.com\r\n"
+POST = b"POST /api/orders HTTP/1.1\r\nHost: localhost\r\n"
+LONG = b"Cookie: " + b"a" * 8200 + b"\r\n"
+READABLE = {
+    "a long cookie": (431, GET + ORIGIN + LONG + b"\r\n"),
+    "a long cookie before": (431, GET + LONG + ORIGIN + b"\r\n"),
+    "a long cookie of a write": (431, POST + ORIGIN + LONG + b"\r\n"),
+    "a head of 70,000 bytes": (431, GET + ORIGIN + (b"X: " + b"a" * 996 + b"\r\n") * 70),
+    "a long request line": (414, b"GET /api/" + b"a" * 4100 + b" HTTP/1.1\r\n" + ORIGIN + b"\r\n"),
+    "half a head": (408, GET + ORIGIN + b"Coo"),
+    "half a body": (408, POST + ORIGIN + b"Content-Length: 9\r\n\r\n{"),
+    "an expectation": (417, GET + b"oRIGIN:" + ORIGIN[7:] + b"Expect: a miracle\r\n\r\n"),
+}
+UNREADABLE = {
+    "another origin": (431, GET + b"Origin: https://evil.example.com\r\n" + LONG + b"\r\n"),
+    "a write of another": (431, POST + b"Origin: https://evil.example.com\r\n" + LONG + b"\r\n"),
+    "two origins": (431, GET + ORIGIN + ORIGIN + LONG + b"\r\n"),
+    "a list": (431, GET + ORIGIN[:-2] + b", https://b.example\r\n" + LONG + b"\r\n"),
+    "half a line": (408, GET + ORIGIN[:-2]),
+    "a folded line": (400, GET + ORIGIN + b" .evil.example\r\n\r\n"),
+    "a body": (408, POST + b"Content-Length: 99\r\n\r\n\r\n" + ORIGIN),
+    "a preflight": (431, b"OPTIONS" + GET[3:] + LONG + b"\r\n"),
+    "the value of another header": (431, GET + b"X: 1;Origin: " + ORIGIN + LONG + b"\r\n"),
+}
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -44,6 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "FLASK_LOG_FILE": str(folder / "requests.log"),
         "FLASK_SECURITY_LOG_FILE": str(folder / "security.log"),
         "FLASK_TRUSTED_HOSTS": "localhost",
+        "FLASK_CORS_ORIGINS": ALLOWED,
         "SOCKET_TIMEOUT": "0.5",
     }
     with gunicorn(env=env) as started:
@@ -90,6 +117,25 @@ def test_what_the_server_refuses_is_a_problem_with_headers_and_a_line(
     assert "secret" not in json.dumps(line)
     watched = logged(folder, "security.log", problem["request_id"])
     assert watched["event"] == "malformed_request"
+
+
+@pytest.mark.parametrize("what", READABLE)
+def test_the_pages_of_allowed_origins_can_read_what_the_server_refuses(
+    server: Server, what: str
+) -> None:
+    status, request = READABLE[what]
+    answer = ask(server.port, request, half_close=False)
+    assert answer.status == status
+    assert heads(answer)["access-control-allow-origin"] == ALLOWED
+    assert "x-request-id" in heads(answer)["access-control-expose-headers"].lower()
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_nobody_else_can_read_it_and_it_is_refused_all_the_same(server: Server, what: str) -> None:
+    status, request = UNREADABLE[what]
+    answer = ask(server.port, request, half_close=False)
+    assert answer.status == status
+    assert "access-control-allow-origin" not in heads(answer)
 
 
 def test_an_application_that_has_no_problem_documents_gets_the_servers_own(tmp_path: Path) -> None:

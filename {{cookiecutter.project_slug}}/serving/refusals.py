@@ -32,6 +32,9 @@ _STATUS: dict[type[Exception], int] = {
 }
 _LINE = re.compile(rb"(?:\r\n)?([A-Z]{3,20}) (/[!-~]*)(?: HTTP/1\.[01]\r\n)?")
 
+_ORIGIN = re.compile(rb"\r\norigin:([^\r]*)(?=\r\n(?![ \t]))", re.IGNORECASE)  # a whole line
+_ONE_ORIGIN = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[!-+\--~]{1,300}")  # RFC 6454, 7.1
+
 
 def status_of(error: Exception) -> int:
     """What an error means to the client; 500 is the service's own fault."""
@@ -39,10 +42,10 @@ def status_of(error: Exception) -> int:
 
 
 def environ_of(received: bytes, client: Any, cfg: Any, status: int) -> dict[str, Any]:
-    """An environ with what is known of the request: its method and path, if they could be read."""
+    """An environ with what is known of the request, if it could be read: method, path, origin."""
     line = _LINE.match(received)
     path = line[2].partition(b"?")[0].decode("ascii") if line else "/"
-    return {
+    environ = {
         **base_environ(cfg),
         "REQUEST_METHOD": line[1].decode("ascii") if line else "GET",
         "PATH_INFO": util.unquote_to_wsgi_str(path),
@@ -54,9 +57,22 @@ def environ_of(received: bytes, client: Any, cfg: Any, status: int) -> dict[str,
         "REMOTE_ADDR": client[0] if isinstance(client, tuple) else "",
         "wsgi.url_scheme": "http",
         "wsgi.multithread": True,
-        "security_event": {"event": "malformed_request"},  # for SECURITY_LOG_FILE
         "service.status": status,
     }
+    if status != HTTPStatus.SERVICE_UNAVAILABLE:  # that is nobody's fault
+        environ["security_event"] = {"event": "malformed_request"}  # for SECURITY_LOG_FILE
+    if (origin := _origin_of(received)) is not None:
+        environ["HTTP_ORIGIN"] = origin  # the pages of allowed origins can read why
+        environ["HTTP_SEC_FETCH_SITE"] = "none"  # no write that csrf.py would have to refuse
+    return environ
+
+
+def _origin_of(received: bytes) -> str | None:
+    """What the one whole Origin line says, if what it says can be an origin."""
+    head, end, _ = received.partition(b"\r\n\r\n")
+    origins = [value.strip(b" \t") for value in _ORIGIN.findall(head + end)]
+    is_one = len(origins) == 1 and _ONE_ORIGIN.fullmatch(origins[0])
+    return origins[0].decode("ascii") if is_one else None
 
 
 def send(sock: socket.socket, environ: dict[str, Any], application: Any, cfg: Any) -> None:
