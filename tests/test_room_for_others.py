@@ -38,7 +38,7 @@ serving.worker.MOST_HELD = 300_000
 
 
 def served_among(number: int, sent: bytes, *options: str) -> None:
-    env = {"SOCKET_TIMEOUT": "60"}
+    env = {"SOCKET_TIMEOUT": "60", "FLASK_RATELIMIT_ENABLED": "false"}
     with gunicorn(SERVICE, *options, env=env) as server, clients(server, sent, number):
         for _ in range(10):
             assert health(server) == 200
