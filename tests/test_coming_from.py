@@ -102,7 +102,8 @@ def everything_sent(app: Flask) -> str:
         client.options("/api/json", base_url="https://localhost", headers=preflight),
         client.get("/page", base_url="http://localhost"),
     ]
-    return "\n".join(f"{response.status}\n{response.headers}" for response in responses)
+    sent = "\n".join(f"{response.status}\n{response.headers}" for response in responses)
+    return re.sub(r"(?<='nonce-)[\w-]+|(?<=__Host-session=)[\w.-]+", "...", sent)  # any letters
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.package} {row.option}"[:60])
