@@ -142,7 +142,7 @@ def test_the_chart_and_the_page_show_the_committed_runs() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert CHART.read_text(encoding="ascii") == chart.draw(runs)
     assert with_figures(page, runs, committed_elsewhere()) == page
-    assert not any(run["quick"] for run in runs)
+    assert len(runs) >= 5 and not any(run["quick"] for run in runs)
 
 
 def test_results_name_no_machine() -> None:
