@@ -138,6 +138,7 @@ def test_a_walk_leads_where_it_says_and_leaves_a_clean_service(walked: Path) -> 
     for command in (["check"], ["format", "--check"]):
         run([sys.executable, "-m", "ruff", *command, "--no-cache", "app"], walked)
     some = ["tests/test_errors.py", "tests/test_checks.py", "tests/test_first_page.py"]
+    some += ["tests/test_orders.py"]
     tests = [name for name in some if (walked / name).exists()]
     passed = python(walked, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests)
     assert passed.returncode == 0, passed.stdout[-3000:]

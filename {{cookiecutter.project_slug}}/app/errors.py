@@ -30,8 +30,6 @@ from app.middleware.engine.shown_paths import shown_path
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    Headers = list[tuple[str, str]]
-
 PROBLEM_JSON = "application/problem+json"
 INTERNAL = "The server could not do what was asked. The request id finds the reason in its log."
 

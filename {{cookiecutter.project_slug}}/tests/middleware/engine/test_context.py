@@ -55,6 +55,7 @@ def test_requests_that_end_in_another_order_leave_none_behind() -> None:
     first, second = begun(), begun()
     first.end()
     second.end()
+    assert current() is None
 
 
 def test_another_context_knows_of_no_request() -> None:
