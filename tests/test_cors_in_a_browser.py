@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 
 from tests import servers
-from tests.parts import require
+from tests.chromium import chromium
 from tests.servers import SERVICE
-
-webdriver = pytest.importorskip("selenium.webdriver", reason="pip install -e '.[dev]'")
 
 KEY = "a-key-for-tests-of-more-than-32-characters"
 # The service, and routes that show what a page can read of it.
@@ -158,27 +156,9 @@ def service(pages: list[int], tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(require("chromium"))
-    for switch in (
-        "--headless=new",
-        "--no-sandbox",  # which root must not use
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-quic",
-        "--disable-sync",
-        "--disable-component-update",
-        "--disable-background-networking",
-        "--no-first-run",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.ChromeService(executable_path=str(require("chromedriver")))
-    chromium = webdriver.Chrome(options=options, service=driver)
-    chromium.set_script_timeout(20)
-    yield chromium
-    chromium.quit()
+    switches = ["--disable-quic", "--disable-sync", "--disable-component-update"]
+    with chromium(tmp_path_factory.mktemp("profile"), *switches) as browser:
+        yield browser
 
 
 class Tab:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.parts import require
+from tests.chromium import chromium
 from tests.servers import SERVICE, Server, free_port, granian, gunicorn, waitress
 from tests.tls import certificate
 
@@ -155,26 +155,12 @@ def public(
 @pytest.fixture(scope="module")
 def browser(public: tuple[str, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A new one for each scheme: it remembers Strict-Transport-Security."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="pip install -e '.[dev]'")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(require("chromium"))
-    for switch in (
-        "--headless=new",
-        "--no-sandbox",  # which root must not use
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--no-first-run",
+    switches = [
         "--ignore-certificate-errors",  # of names that the certificate does not have
         "--host-resolver-rules=MAP *.test 127.0.0.1",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(switch)
-    service = webdriver.ChromeService(executable_path=str(require("chromedriver")))
-    chromium = webdriver.Chrome(options=options, service=service)
-    chromium.set_script_timeout(20)
-    yield chromium
-    chromium.quit()
+    ]
+    with chromium(tmp_path_factory.mktemp("profile"), *switches) as browser:
+        yield browser
 
 
 PAGES = {

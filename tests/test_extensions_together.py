@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.chromium import chromium
 from tests.company import PACKAGES
 from tests.extensions import ALLOWED, check, environment, promises
-from tests.parts import require
 from tests.servers import SERVICE, TEMPLATE, Server, free_port, gunicorn, until
 from tests.tls import certificate
 
@@ -138,28 +138,14 @@ def lines_of(log: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def browser(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="pip install -e '.[dev]'")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(require("chromium"))
-    for switch in (
-        "--headless=new",
-        "--no-sandbox",  # which root must not use
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--no-first-run",
+    names = ("cdn.jsdelivr.net", "apiflask.com")
+    rules = ", ".join(f"MAP {name}:443 localhost:{server.port}" for name in names)
+    switches = [
         "--ignore-certificate-errors",  # of names that the certificate does not have
-        f"--host-resolver-rules=MAP cdn.jsdelivr.net:443 localhost:{server.port}, "
-        f"MAP apiflask.com:443 localhost:{server.port}",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path=str(require("chromedriver")))
-    chromium = webdriver.Chrome(options=options, service=service)
-    chromium.set_script_timeout(20)
-    yield chromium
-    chromium.quit()
+        f"--host-resolver-rules={rules}",
+    ]
+    with chromium(tmp_path_factory.mktemp("profile"), *switches) as browser:
+        yield browser
 
 
 @pytest.mark.parametrize("package", UIS)

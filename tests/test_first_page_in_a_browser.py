@@ -16,42 +16,17 @@ from typing import Any
 import pytest
 
 from tests.bakes import baked, clean_environment
-from tests.parts import require
+from tests.chromium import chromium
 from tests.servers import TEMPLATE, free_port, launch, running
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="pip install -e '.[dev]'")
-
 PICTURES = {name: TEMPLATE / "docs" / f"first-page-{name}.png" for name in ("light", "dark")}
-SWITCHES = (
-    "--headless=new",
-    "--no-sandbox",  # which root must not use
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--window-size=1100,900",
-)
+SIZE = "--window-size=1100,900"
 COLOURS = """
 const shown = [...document.querySelectorAll("main *")].filter(
   element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim()));
 const paper = getComputedStyle(document.body).backgroundColor;
 return [paper, [...new Set(shown.map(element => getComputedStyle(element).color))]];
 """
-
-
-@contextlib.contextmanager
-def chromium(profile: Path) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(require("chromium"))
-    for switch in (*SWITCHES, f"--user-data-dir={profile}"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.ChromeService(executable_path=str(require("chromedriver")))
-    browser = webdriver.Chrome(options=options, service=driver)
-    try:
-        yield browser
-    finally:
-        browser.quit()
 
 
 @contextlib.contextmanager
@@ -75,7 +50,7 @@ def wear(browser: Any, scheme: str) -> None:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The browser, with the page open."""
     folder = tmp_path_factory.mktemp("developed")
-    with developed(folder) as address, chromium(folder / "profile") as browser:
+    with developed(folder) as address, chromium(folder / "profile", SIZE) as browser:
         browser.get(address)
         yield browser
 
@@ -137,7 +112,7 @@ def test_the_readme_has_its_pictures() -> None:
 def take_pictures() -> None:
     with tempfile.TemporaryDirectory(prefix="pictures-") as name:
         folder = Path(name)
-        with developed(folder) as address, chromium(folder / "profile") as browser:
+        with developed(folder) as address, chromium(folder / "profile", SIZE) as browser:
             size = {"width": 1100, "height": 1040, "deviceScaleFactor": 1, "mobile": False}
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
             browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
