@@ -12,7 +12,6 @@ from app.middleware.engine.paths import read_paths
 from app.middleware.engine.settings import read_boolean
 
 LONGEST_PREFLIGHT = 86400  # seconds; browsers stop at two hours, or at a day
-NAME_THEM = "name the origins of your pages in FLASK_CORS_ORIGINS"
 
 
 @in_production
@@ -20,14 +19,11 @@ def origins(service: Service) -> Iterator[Finding]:
     with_cookies = read_boolean(service.config, "CORS_SUPPORTS_CREDENTIALS", True)
     for origin in service.cors.origins if service.cors else ():
         host = urlsplit(origin).hostname or ""
-        if host.startswith("*.") and is_public_suffix(host[2:]):
-            reason = f"CORS_ORIGINS: {origin} is every page that anybody can put there"
-            yield Finding("E010", reason, NAME_THEM)
-        elif "*" in origin and with_cookies:
+        if "*" in origin and with_cookies and not is_anybodys(host):
             reason = f"CORS_ORIGINS: {origin} trusts every page on any subdomain with the cookies"
             remedy = "name the subdomains, or set FLASK_CORS_SUPPORTS_CREDENTIALS=false"
             yield Finding("W004", reason, remedy)
-        yield from one_origin(origin, host)
+        yield from one_origin(origin, host, "CORS_ORIGINS", "read responses")
 
 
 @in_production
@@ -49,16 +45,18 @@ def foreign_writes(service: Service) -> Iterator[Finding]:
         yield Finding("W030", reason, "name the paths that are meant for them")
     for origin in read_origins(service.config, "CSRF_TRUSTED_ORIGINS"):
         host = urlsplit(origin).hostname or ""
-        if host.startswith("*.") and is_public_suffix(host[2:]):
-            reason = f"CSRF_TRUSTED_ORIGINS: {origin} is every page that anybody can put there"
-            yield Finding("E010", reason, NAME_THEM.replace("CORS_ORIGINS", "CSRF_TRUSTED_ORIGINS"))
         yield from one_origin(origin, host, "CSRF_TRUSTED_ORIGINS", "act as their visitor")
 
 
-def one_origin(
-    origin: str, host: str, key: str = "CORS_ORIGINS", what: str = "read responses"
-) -> Iterator[Finding]:
+def is_anybodys(host: str) -> bool:
+    return host.startswith("*.") and is_public_suffix(host[2:])
+
+
+def one_origin(origin: str, host: str, key: str, what: str) -> Iterator[Finding]:
+    """:param what: its pages may do."""
     remedy = f"name the origins of your pages in FLASK_{key}"
+    if is_anybodys(host):
+        yield Finding("E010", f"{key}: {origin} is every page that anybody can put there", remedy)
     if not origin.startswith("http"):  # of an app, whose pages are at localhost
         return
     if is_local(host):
