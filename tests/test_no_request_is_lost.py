@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -202,11 +203,12 @@ def busiest(server: Server, clients: int = 16) -> float:
 
 
 @pytest.mark.parametrize("workers", [2, 3])
-def test_no_worker_takes_all_connections(pids: Path, workers: int) -> None:
+def test_no_worker_takes_more_than_its_part_of_the_connections(pids: Path, workers: int) -> None:
     options = [*CONFIG, "--workers", str(workers)]
     with gunicorn(pids, *options, target="pids:app") as server:
         until(lambda: len({ask_anew(server) for _ in range(4 * workers)}) == workers)
-        assert max(busiest(server) for _ in range(10)) <= 0.7
+        # the median: now and then the machine keeps the others from running at all
+        assert median(busiest(server) for _ in range(10)) <= 1 / workers + 0.1
 
 
 def ask_anew(server: Server) -> bytes:

@@ -17,6 +17,7 @@ from itertools import count
 from typing import Any
 
 from serving import metrics, shared
+from serving.listeners import let_nobody_new_in
 
 drain_seconds = 0.0
 
@@ -39,6 +40,11 @@ def on_starting(server: Any) -> None:
         )
 
 
+def is_alone(server: Any) -> bool:
+    """Whether its listening sockets are nobody else's: neither systemd's nor of another master."""
+    return not (server.systemd or server.reexec_pid or server.master_pid)
+
+
 def when_ready(server: Any) -> None:
     server.generation = 0
     stop = server.handle_term
@@ -46,6 +52,8 @@ def when_ready(server: Any) -> None:
     def handle_term() -> None:
         if shared.is_draining() or not drain_seconds:
             shared.start_draining()
+            if is_alone(server):
+                let_nobody_new_in(listener.sock for listener in server.LISTENERS)
             stop()
         shared.start_draining()
         server.log.info("Draining for %g s: /ready is 503, everything is served", drain_seconds)
