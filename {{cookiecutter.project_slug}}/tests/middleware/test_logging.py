@@ -548,7 +548,7 @@ def test_members_of_json_lines_can_have_other_names(log: Path) -> None:
         return ""
 
     ask(app, "/", headers={"X-Request-ID": "client-id-1"})
-    app.extensions["pipeline"].ending[0].__self__.output.drop()
+    app.extensions["pipeline"].end_functions[0].__self__.output.drop()
     record, line, count = (json.loads(text) for text in log.read_bytes().splitlines())
     assert [one["severity"] for one in (record, line, count)] == ["WARNING", "INFO", "WARNING"]
     assert record["http.request_id"] == line["http.request_id"] == "client-id-1"

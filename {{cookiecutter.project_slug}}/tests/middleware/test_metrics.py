@@ -114,11 +114,11 @@ def test_a_request_is_in_flight_until_its_last_byte_is_sent() -> None:
 
 def test_what_fails_before_it_was_seen_counts_and_is_not_taken_from_those_in_flight() -> None:
     app = service()
-    identifying = app.extensions["pipeline"].identifying
-    identifying.append(lambda environ: 1 // 0)
+    functions = app.extensions["pipeline"].identify_functions
+    functions.append(lambda environ: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         ask(app, "/tea/1")
-    identifying.clear()
+    functions.clear()
     assert read(app) == {
         ("http_request_duration_seconds_count", ("GET", "(no route)", "5xx")): 1,
     }

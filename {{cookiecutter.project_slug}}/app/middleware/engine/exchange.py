@@ -64,19 +64,19 @@ class Exchange:
         self.status, self.headers = status, list(headers)
         return self.write
 
-    def send_head(self, is_rescued: bool = False) -> None:
+    def send_head(self, is_after_error: bool = False) -> None:
         """Complete the headers and hand them to the server.
 
-        :param is_rescued: a function that raises is left out, since there is no other response.
+        :param is_after_error: a function that raises is left out, since there is no other response.
         """
         if self.is_started:  # by write()
             return
         check_encoding(self.headers)
-        for complete in self.pipeline.completing:
+        for complete in self.pipeline.headers_functions:
             try:
                 complete(self.environ, self.status, self.headers)
             except Exception:
-                if not is_rescued:
+                if not is_after_error:
                     raise
                 logger.exception("the headers of %s were left out", complete)
         self.send = self.start_response(self.status, self.headers)
@@ -109,7 +109,7 @@ class Exchange:
         finally:
             if self.is_open:
                 self.end("complete" if self.is_whole() else "aborted")
-            self.tell(self.pipeline.closing)
+            self.tell(self.pipeline.close_functions)
 
     def leave(self, error: BaseException) -> None:
         """No body goes to the server: an exception is on its way there, or its own signal."""
@@ -117,13 +117,13 @@ class Exchange:
         if is_signal and not self.status:
             self.status = "101 Switching Protocols"
         self.end("complete" if is_signal else "failed")
-        self.tell(self.pipeline.closing)
+        self.tell(self.pipeline.close_functions)
 
     def end(self, outcome: str) -> None:
         if self.is_open:
             self.is_open = False
             self.outcome = outcome
-            self.tell(self.pipeline.ending)
+            self.tell(self.pipeline.end_functions)
 
     def tell(self, functions: list[Callable[[Exchange], object]]) -> None:
         for function in functions:

@@ -54,20 +54,20 @@ class Lines:
                 self.gathered.append(line)
                 self.size += len(line)
         if is_first or at_once:  # else the writer knows already that there is something to write
-            self.see_to_it(at_once)
+            self.write_or_wake(at_once)
 
     def drop(self, at_once: bool) -> None:
         """Count a line that cannot be made."""
         with self.lock:
             self.count_drop()
-        self.see_to_it(at_once)
+        self.write_or_wake(at_once)
 
     def count_drop(self) -> None:
         self.dropped += 1
         for counter in self.told:
             counter.inc()
 
-    def see_to_it(self, at_once: bool) -> None:
+    def write_or_wake(self, at_once: bool) -> None:
         is_now = at_once or has_ended() or isinstance(self.destination, Captured)
         if not (is_now and self.flush()):
             wake()

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., object])
 
 ResponseParts = tuple[str, Headers, Iterable[bytes]]  # status line, headers, body
+MaybeResponse = ResponseParts | None
 
 ENTERED = "pipeline.entered"  # in the environ: the pipeline that this request has entered
 
@@ -76,43 +77,43 @@ class Pipeline:
 
     def __init__(self, inner: WSGIApplication) -> None:
         self.inner = inner
-        self.identifying: list[Callable[[WSGIEnvironment], object]] = []
-        self.beginning: list[Callable[[WSGIEnvironment], object]] = []
-        self.responding: list[Callable[[WSGIEnvironment], ResponseParts | None]] = []
-        self.rescuing: list[Callable[[WSGIEnvironment, Exception], ResponseParts | None]] = []
-        self.completing: list[Callable[[WSGIEnvironment, str, Headers], object]] = []
-        self.ending: list[Callable[[Exchange], object]] = []
-        self.closing: list[Callable[[Exchange], object]] = []
+        self.identify_functions: list[Callable[[WSGIEnvironment], object]] = []
+        self.begin_functions: list[Callable[[WSGIEnvironment], object]] = []
+        self.respond_functions: list[Callable[[WSGIEnvironment], MaybeResponse]] = []
+        self.error_functions: list[Callable[[WSGIEnvironment, Exception], MaybeResponse]] = []
+        self.headers_functions: list[Callable[[WSGIEnvironment, str, Headers], object]] = []
+        self.end_functions: list[Callable[[Exchange], object]] = []
+        self.close_functions: list[Callable[[Exchange], object]] = []
 
     def on_identify(self, function: Function) -> Function:
         """:param function: takes the environ, and may change it."""
-        return _register(self.identifying, function)
+        return _register(self.identify_functions, function)
 
     def on_begin(self, function: Function) -> Function:
         """:param function: takes the environ."""
-        return _register(self.beginning, function)
+        return _register(self.begin_functions, function)
 
     def on_respond(self, function: Function) -> Function:
         """:param function: takes the environ; returns status line, headers and body, or None."""
-        return _register(self.responding, function)
+        return _register(self.respond_functions, function)
 
     def on_error(self, function: Function) -> Function:
         """:param function: takes the environ and the exception; returns a response, or None if the
         exception is to go on to the server."""
-        return _register(self.rescuing, function)
+        return _register(self.error_functions, function)
 
     def on_headers(self, function: Function) -> Function:
         """:param function: takes the environ, the status line and the list of headers, which it
         changes in place."""
-        return _register(self.completing, function)
+        return _register(self.headers_functions, function)
 
     def on_end(self, function: Function) -> Function:
         """:param function: takes the Exchange, once for each request."""
-        return _register(self.ending, function)
+        return _register(self.end_functions, function)
 
     def on_close(self, function: Function) -> Function:
         """:param function: takes the Exchange."""
-        return _register(self.closing, function)
+        return _register(self.close_functions, function)
 
     def __call__(
         self,
@@ -133,19 +134,19 @@ class Pipeline:
             except Exception as error:
                 if isinstance(error, StopIteration) or exchange.is_started:
                     raise
-                self.rescue(exchange, error)
+                self.respond_to_error(exchange, error)
         except BaseException as error:
             exchange.leave(error)
             raise
-        return exchange if self.ending or self.closing else exchange.body
+        return exchange if self.end_functions or self.close_functions else exchange.body
 
     def respond(self, exchange: Exchange, inner: WSGIApplication) -> Iterable[bytes]:
         environ = exchange.environ
-        for identify in self.identifying:
+        for identify in self.identify_functions:
             identify(environ)
-        for begin in self.beginning:
+        for begin in self.begin_functions:
             begin(environ)
-        for respond in self.responding:
+        for respond in self.respond_functions:
             response = respond(environ)
             if response is not None:
                 exchange.status, exchange.headers, body = response
@@ -153,20 +154,20 @@ class Pipeline:
         body = exchange.body = inner(environ, exchange.hold_head)
         # While nothing is sent an exception can still become a response: so a stream is asked for
         # its first piece before its head goes out.
-        if not exchange.status or (self.rescuing and is_stream(exchange.headers)):
+        if not exchange.status or (self.error_functions and is_stream(exchange.headers)):
             body = Started(body)
         return body
 
-    def rescue(self, exchange: Exchange, error: Exception) -> None:
+    def respond_to_error(self, exchange: Exchange, error: Exception) -> None:
         """:raises Exception: the error, if nobody makes a response of it."""
-        for respond in self.rescuing:
+        for respond in self.error_functions:
             response = respond(exchange.environ, error)
             if response is None:
                 continue
             with contextlib.suppress(Exception):
                 close(exchange.body)
             exchange.status, exchange.headers, exchange.body = response
-            exchange.send_head(is_rescued=True)
+            exchange.send_head(is_after_error=True)
             return
         raise error
 
