@@ -31,10 +31,13 @@ def values(text: str, name: str) -> Counter[tuple[str, ...]]:
     return Counter({labels: value for labels, value in found.items() if value})
 
 
-def series(text: str) -> set[str]:
-    """Each name with its labels, without the value."""
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return {line.rpartition(" ")[0] for line in lines}
+def series(text: str) -> set[tuple[str, ...]]:
+    """The name of each metric with the values of its labels; buckets are not told apart."""
+    return {
+        (family.name, *(value for label, value in sorted(one.labels.items()) if label != "le"))
+        for family in text_string_to_metric_families(text)
+        for one in family.samples
+    }
 
 
 def folders(of: str = "metrics-*") -> set[Path]:
