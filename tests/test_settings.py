@@ -55,8 +55,10 @@ def refused_by_name() -> set[str]:
 def test_a_file_reads_every_key_of_its_table(one: Middleware) -> None:
     paths = [one.path] if one is not CHECKS else sorted(one.path.parent.glob("*.py"))
     code = "".join(ast.unparse(without_docstring(path)) for path in paths)
+    beginnings, ends = re.findall("'([A-Z_]+_)'", code), re.findall(r"\{prefix\}([A-Z_]+)", code)
+    made = {beginning + end for beginning in beginnings for end in ends}
     assert one.keys
-    assert [key for key in one.keys if key not in code] == []
+    assert [key for key in one.keys if key not in code and key not in made] == []
 
 
 def without_docstring(path: Path) -> ast.Module:

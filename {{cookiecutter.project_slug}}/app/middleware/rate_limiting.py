@@ -115,23 +115,9 @@ MULTIPLIED = (
     "rate_limits_multiplied: several processes serve, and each counts for itself: set "
     "RATELIMIT_STORAGE_URI to redis://host:6379, or serve with one worker"
 )
-EVERYWHERE = (  # the kind of limits, their key, and those of their options
-    (
-        "default",
-        "RATELIMIT_DEFAULT",
-        "RATELIMIT_DEFAULTS_PER_METHOD",
-        "RATELIMIT_DEFAULTS_COST",
-        "RATELIMIT_DEFAULTS_EXEMPT_WHEN",
-        "RATELIMIT_DEFAULTS_DEDUCT_WHEN",
-    ),
-    (
-        "application",
-        "RATELIMIT_APPLICATION",
-        "RATELIMIT_APPLICATION_PER_METHOD",
-        "RATELIMIT_APPLICATION_COST",
-        "RATELIMIT_APPLICATION_EXEMPT_WHEN",
-        "RATELIMIT_APPLICATION_DEDUCT_WHEN",
-    ),
+EVERYWHERE = (  # the kind of limits, their key, and how the keys of their options begin
+    ("default", "RATELIMIT_DEFAULT", "RATELIMIT_DEFAULTS_"),
+    ("application", "RATELIMIT_APPLICATION", "RATELIMIT_APPLICATION_"),
 )
 
 logger = logging.getLogger(__name__)
@@ -198,23 +184,22 @@ def read_policy(config: Config, refusal: Any) -> Policy:
     return Policy(everywhere, refusal, key_func, by_caller, callers, tiers)
 
 
-def read_limits(
-    config: Config, kind: str, key: str, per_method: str, cost: str, exempt: str, deduct: str
-) -> Iterator[Found]:
+def read_limits(config: Config, kind: str, key: str, prefix: str) -> Iterator[Found]:
     text = config.get(key)
     if text is None:
         return
     check_limits(key, text)
-    price = config.get(cost) or 1
-    if not callable(price):
-        check_cost(cost, price := read_whole_number(config, cost, 1), text)
+    cost_key = f"{prefix}COST"
+    cost = config.get(cost_key) or 1
+    if not callable(cost):
+        check_cost(cost_key, cost := read_whole_number(config, cost_key, 1), text)
     form = ApplicationLimit if kind == "application" else Limit
     limit = form(
         limit_provider=text,
-        per_method=read_boolean(config, per_method, False),
-        cost=price,
-        exempt_when=read_function(config, exempt, "is_internal"),
-        deduct_when=read_function(config, deduct, "is_failure"),
+        per_method=read_boolean(config, f"{prefix}PER_METHOD", False),
+        cost=cost,
+        exempt_when=read_function(config, f"{prefix}EXEMPT_WHEN", "is_internal"),
+        deduct_when=read_function(config, f"{prefix}DEDUCT_WHEN", "is_failure"),
     )
     yield from (Found(kind, one) for one in expand(limit, limiter.key_func))
 
