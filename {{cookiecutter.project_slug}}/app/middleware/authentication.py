@@ -65,7 +65,7 @@ from .engine.credentials import (
 from .engine.identification import Identification, TokenVerifier
 from .engine.kept_headers import keep_headers
 from .engine.key_commands import key_commands
-from .engine.marks import mark
+from .engine.marks import handler_of, mark
 from .engine.settings import Config, is_missing, refuse
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -169,9 +169,7 @@ def required_scopes(
     views: list[Any] = [view, *blueprints]
     is_public = any(getattr(one, "_public", False) for one in views)
     if cls := getattr(view, "view_class", None):
-        handler = getattr(cls, method.lower(), None)
-        if handler is None and method == "HEAD":
-            handler = getattr(cls, "get", None)
+        handler = handler_of(cls, method)
         views += [cls, handler]
         is_public = is_public or vars(cls).get("_public") or getattr(handler, "_public", False)
     scopes = frozenset().union(*(getattr(v, "_scopes", ()) for v in views))

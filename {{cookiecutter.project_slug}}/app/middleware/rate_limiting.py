@@ -76,10 +76,10 @@ from flask_limiter import ApplicationLimit, Limit
 
 from .engine.counters import MemoryStore
 from .engine.declared_limits import Limiter, check_cost, check_limits, expand
-from .engine.limit_plans import STRATEGY, Found, Keys
+from .engine.limit_plans import STRATEGY, SourcedLimit, StoreKeys
 from .engine.limit_responses import HeaderWriter, refusal_of
 from .engine.limiter_commands import ShownLimiter
-from .engine.limiting import Limits, Policy, Store
+from .engine.limiting import Limits, LimitSettings, Store
 from .engine.networks import read_networks
 from .engine.pipeline import pipeline_of
 from .engine.redis_client import open_store
@@ -115,7 +115,7 @@ MULTIPLIED = (
     "rate_limits_multiplied: several processes serve, and each counts for itself: set "
     "RATELIMIT_STORAGE_URI to redis://host:6379, or serve with one worker"
 )
-EVERYWHERE = (  # the kind of limits, their key, and how the keys of their options begin
+CONFIGURED = (  # the source of limits, their key, and how the keys of their options begin
     ("default", "RATELIMIT_DEFAULT", "RATELIMIT_DEFAULTS_"),
     ("application", "RATELIMIT_APPLICATION", "RATELIMIT_APPLICATION_"),
 )
@@ -144,10 +144,10 @@ def configure_rate_limiting(app: Flask) -> None:
         if config.get(key) is not None:
             raise ValueError(f"{key}: {remedy}: remove the key")
     read_choice(config, "RATELIMIT_STRATEGY", [STRATEGY])
-    keys = Keys(read_text(config, "RATELIMIT_KEY_PREFIX", app.name))
+    keys = StoreKeys(read_text(config, "RATELIMIT_KEY_PREFIX", app.name))
     store = make_store(config, keys)
     on_breach = read_function(config, "RATELIMIT_ON_BREACH_CALLBACK", "log_breach")
-    limits = Limits(app, limiter, store, keys, read_policy(config, partial(refusal_of, on_breach)))
+    limits = Limits(app, limiter, store, keys, read_limit_settings(config, on_breach))
     app.extensions["rate_limiting"] = limits
     allowed = read_networks(config, "RATELIMIT_ALLOW")
     unsaid = [MULTIPLIED] if isinstance(store, MemoryStore) else []
@@ -168,9 +168,9 @@ def configure_rate_limiting(app: Flask) -> None:
     ShownLimiter(app, limits, limiter, keys, uri, headers_enabled=has_headers, on_breach=on_breach)
 
 
-def read_policy(config: Config, refusal: Any) -> Policy:
+def read_limit_settings(config: Config, on_breach: Any) -> LimitSettings:
     """What is counted, and who."""
-    everywhere = [one for keys in EVERYWHERE for one in read_limits(config, *keys)]
+    configured = [one for names in CONFIGURED for one in read_limits(config, *names)]
     key_func = read_function(config, "RATELIMIT_KEY_FUNC", "current_user.get_id")
     by_caller = read_choice(config, "RATELIMIT_KEY", ["address", "caller"]) == "caller"
     if by_caller and key_func:
@@ -181,10 +181,11 @@ def read_policy(config: Config, refusal: Any) -> Policy:
         check_limits("RATELIMIT_CALLERS", callers)
     for tier, text in tiers.items():
         check_limits(f"RATELIMIT_TIERS {tier}", str(text))
-    return Policy(everywhere, refusal, key_func, by_caller, callers, tiers)
+    refusal = partial(refusal_of, on_breach)
+    return LimitSettings(configured, refusal, key_func, by_caller, callers, tiers)
 
 
-def read_limits(config: Config, kind: str, key: str, prefix: str) -> Iterator[Found]:
+def read_limits(config: Config, source: str, key: str, prefix: str) -> Iterator[SourcedLimit]:
     text = config.get(key)
     if text is None:
         return
@@ -193,7 +194,7 @@ def read_limits(config: Config, kind: str, key: str, prefix: str) -> Iterator[Fo
     cost = config.get(cost_key) or 1
     if not callable(cost):
         check_cost(cost_key, cost := read_whole_number(config, cost_key, 1), text)
-    form = ApplicationLimit if kind == "application" else Limit
+    form = ApplicationLimit if source == "application" else Limit
     limit = form(
         limit_provider=text,
         per_method=read_boolean(config, f"{prefix}PER_METHOD", False),
@@ -201,10 +202,10 @@ def read_limits(config: Config, kind: str, key: str, prefix: str) -> Iterator[Fo
         exempt_when=read_function(config, f"{prefix}EXEMPT_WHEN", "is_internal"),
         deduct_when=read_function(config, f"{prefix}DEDUCT_WHEN", "is_failure"),
     )
-    yield from (Found(kind, one) for one in expand(limit, limiter.key_func))
+    yield from (SourcedLimit(source, one) for one in expand(limit, limiter.key_func))
 
 
-def make_store(config: Config, keys: Keys) -> Store:
+def make_store(config: Config, keys: StoreKeys) -> Store:
     """The store that RATELIMIT_STORAGE_URI names.
 
     :raises ValueError: if it is unknown, cannot be read, lacks its client library, or is memory

@@ -26,9 +26,9 @@ Log lines (logging.py)
     destinations.py      a file, standard output, or what a test reads instead
 Limits (rate_limiting.py)
     declared_limits.py   what views and blueprints declare
-    limit_plans.py       which limits a route has, put together once
+    limit_plans.py       the words, by an example; which limits a route has, put together once
     limiting.py          counts each request on all limits of its route, in one step
-    counted.py           what a request was counted on
+    counted.py           limits as a request is counted on them, and the outcome
     networks.py          networks by address, for allow-lists
     limit_responses.py   429, and the headers of every response
     limiter_commands.py  `flask limiter`

@@ -1,4 +1,4 @@
-"""Flask-Limiter as a notebook: what views and blueprints declare, and which limits a route has.
+"""Flask-Limiter as a notebook: what views and blueprints declare (limit_plans.py: the words).
 
 `Limiter` is Flask-Limiter's for whoever declares; it never counts and is bound to no application.
 A limit or an exemption belongs to the function that was decorated, and is found from the view by
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import flask_limiter
@@ -20,7 +21,7 @@ from flask_limiter import ExemptionScope, Limit, RouteLimit
 from flask_limiter._limits import RuntimeLimit as RuntimeLimit
 from limits import RateLimitItem, parse_many
 
-from .marks import mark
+from .marks import handler_of, mark
 from .settings import refuse
 
 EXAMPLE = "200 per hour;50 per minute"
@@ -88,7 +89,7 @@ def expand(limit: Limit, key_func: Callable[[], str]) -> Iterator[RuntimeLimit]:
         )
 
 
-class Declared(RouteLimit):
+class Declaration(RouteLimit):
     """One @limiter.limit(...) or `with limiter.limit(...):`."""
 
     def __iter__(self) -> Iterator[RuntimeLimit]:
@@ -97,24 +98,26 @@ class Declared(RouteLimit):
     def __call__(self, obj: Any) -> Any:
         if isinstance(obj, Blueprint):
             return super().__call__(obj)
-        try:
-            setattr(obj, DECLARED, (*getattr(obj, DECLARED, ()), self))
-        except AttributeError:  # a bound method: only what is returned is limited
-            return watch(obj, self, (*getattr(obj, DECLARED, ()), self))
-        return watch(obj, self, getattr(obj, DECLARED))
+        declarations = (*getattr(obj, DECLARED, ()), self)
+        with suppress(AttributeError):  # of a bound method only what is returned is limited
+            setattr(obj, DECLARED, declarations)
+        return watch(obj, self, declarations)
 
     def __enter__(self) -> None:
         limits = current_app.extensions.get("rate_limiting")
         if limits is not None:
-            limits.around(self)
+            limits.before_call(self)
 
 
 def watch(
-    function: Callable[..., Any], declared: Declared | None, all_of_it: tuple[Declared, ...]
+    function: Callable[..., Any],
+    declaration: Declaration | None,
+    declarations: tuple[Declaration, ...],
 ) -> Any:
     """The function, before which the application's limits are asked.
 
-    :param declared: what this was called for; None for a view whose limits stand elsewhere.
+    :param declaration: what this was called for; None for a view whose limits stand elsewhere.
+    :param declarations: all of the function's.
     """
     is_innermost = not hasattr(function, WATCHED)
 
@@ -123,10 +126,10 @@ def watch(
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         limits = app.extensions.get("rate_limiting")
         if limits is not None:
-            limits.around(declared, is_innermost)
+            limits.before_call(declaration, is_innermost)
         return app.ensure_sync(function)(*args, **kwargs)
 
-    setattr(watched, DECLARED, all_of_it)
+    setattr(watched, DECLARED, declarations)
     setattr(watched, WATCHED, True)
     return watched
 
@@ -149,7 +152,7 @@ class Limiter(flask_limiter.Limiter):
         override_defaults: bool = True,
         cost: int | Callable[[], int] = 1,
         **options: Any,
-    ) -> Declared:
+    ) -> Declaration:
         """As Flask-Limiter's.
 
         :raises ValueError: if a limit or its cost cannot be meant; meta limits are not offered.
@@ -159,7 +162,7 @@ class Limiter(flask_limiter.Limiter):
         check_cost(f"{name} cost", cost, limit_value)
         if options.pop("meta_limits", None):
             raise ValueError(f"{name}: meta_limits are not offered; for example a second limit")
-        return Declared(
+        return Declaration(
             limit_provider=limit_value,
             limiter=self,
             key_function=key_func or self.key_func,
@@ -170,7 +173,7 @@ class Limiter(flask_limiter.Limiter):
 
     def shared_limit(
         self, limit_value: str | Callable[[], str], scope: Any, **options: Any
-    ) -> Declared:
+    ) -> Declaration:
         """As Flask-Limiter's; raises as limit() does."""
         return self.limit(limit_value, scope=scope, shared=True, **options)
 
@@ -218,3 +221,32 @@ class Limiter(flask_limiter.Limiter):
 
 def _refuse_route_limit(*_: Any, **__: Any) -> None:
     raise ValueError("RouteLimit: limits that nobody would check; for example @limiter.limit(...)")
+
+
+def functions_of(view: Any, method: str) -> Iterator[Any]:
+    """The view, what it wraps, and what a class-based view calls for this method."""
+    view_class = getattr(view, "view_class", None)
+    dispatcher = getattr(view_class, "dispatch_request", None)
+    for function in (view, dispatcher, handler_of(view_class, method)):
+        while function is not None:
+            yield function
+            function = getattr(function, "__wrapped__", None)
+
+
+def read_declarations(
+    functions: Sequence[Any], limiter: Limiter, app: Flask, endpoint: str | None
+) -> tuple[tuple[Declaration, ...], list[RuntimeLimit], ExemptionScope]:
+    """Those of an endpoint's functions, the limits that these and its blueprint declare, and what
+    it is exempted from, as Flask-Limiter combines them."""
+    declarations = tuple({id(d): d for f in functions for d in getattr(f, DECLARED, ())}.values())
+    exemption = ExemptionScope.NONE
+    for function in functions:
+        exemption |= getattr(function, EXEMPTED, ExemptionScope.NONE)
+    limits = [] if exemption else [limit for one in declarations for limit in one]
+    blueprint = (endpoint or "").rpartition(".")[0]
+    if blueprint:
+        is_exempt = bool(exemption & ExemptionScope.DEFAULT)  # @limiter.exempt is on the view
+        exemption |= limiter.limit_manager.exemption_scope(app, None, blueprint)
+        if not is_exempt and not any(limit.override_defaults for limit in limits):
+            limits += limiter.limit_manager.blueprint_limits(app, blueprint)
+    return declarations, limits, exemption

@@ -1,11 +1,31 @@
-"""What a request is counted on: the limits of a route, put together once as far as can be."""
+"""How the requests of a route are counted: on which limits, put together once as far as can be.
+
+The words, by an example. The application "shop" has RATELIMIT_DEFAULT="50 per minute" and
+
+    @app.get("/tea")
+    @limiter.limit("20 per hour;5 per minute")
+    def tea(): ...
+
+Declaration     what the decorator notes on the function: here two limits (declared_limits.py)
+limit           "5 per minute", as Flask-Limiter has it; its text, cost, scope, key_func and
+                exempt_when may be functions, which are asked at each request
+SourcedLimit    a limit and its source, "route"; the "default" one gives way to it here
+Plan            both limits, for the endpoint "tea" and GET: made at the first such request, kept
+Charge          what a request costs on one counter: (":tea:5/60", 5, 60, 1), which is the counter's
+                name, the amount, the window in seconds and the cost (counters.py)
+CountedLimit    a limit with its Charge and its policy_name, "route"; the other's is "route-2"
+CompiledLimits  both, and their header: "route";q=5;w=60, "route-2";q=20;w=3600
+bucket          who is counted (the draft's partition key): shop:moving-window:2:{192.0.2.7}
+                In a store a counter's key is the bucket and the counter's name.
+Outcome         what came of counting: whether all limits admit, what remains of each (counted.py)
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,27 +35,28 @@ from flask_limiter import ExemptionScope
 from limits import RateLimitItem
 
 from .clients import bucket_of, normal_address
+from .counted import CountedLimit
 from .counters import Charge, Charges
 from .declared_limits import (
-    DECLARED,
-    EXEMPTED,
     WATCHED,
-    Declared,
+    Declaration,
     Limiter,
     RuntimeLimit,
     check_cost,
+    functions_of,
     parse_limits,
+    read_declarations,
 )
 
 UNMATCHED = "__unmatched__"  # the one route that unknown paths, 405 and redirects share
 STRATEGY = "moving-window"
 KEY_VERSION = 2  # of what is stored under a key: a change of it never meets old data
-MOST_QUOTAS = 256  # remembered per route; functions may give any number
+MOST_COMPILED = 256  # remembered per plan; functions may give any number
 
 logger = logging.getLogger(__name__)
 
 
-class Keys:
+class StoreKeys:
     """The names of buckets and counters in a store."""
 
     def __init__(self, prefix: str) -> None:
@@ -83,68 +104,38 @@ def _name_in_key(text: object) -> str:
 # which limits a route has
 
 
-class Found(NamedTuple):
-    kind: str  # "application", "default", "caller" or "route"
+class SourcedLimit(NamedTuple):
+    source: str  # "application", "default", "caller" or "route" (a view or its blueprint)
     limit: RuntimeLimit
-    is_late: bool = False  # it may need what is known only where the function is called
+    waits_for_view: bool = False  # its functions may need what is known only where that is called
 
 
-class Route(NamedTuple):
-    """What is declared for an endpoint and a method."""
-
-    found: tuple[Found, ...]
-    declared: tuple[Declared, ...]
-    is_watched: bool  # on the way to the view a function asks for the limits that are late
-
-
-def route_of(
-    limiter: Limiter, app: Flask, endpoint: str | None, method: str, everywhere: Sequence[Found]
-) -> Route:
+def plan_of(
+    limiter: Limiter,
+    app: Flask,
+    endpoint: str | None,
+    method: str,
+    configured: Sequence[SourcedLimit],
+) -> Plan:
     """Which limits apply, as Flask-Limiter combines them.
 
-    :param endpoint: None for what no rule matches.
-    :param everywhere: the application's limits and the default ones, or a caller's own in their
+    :param endpoint: None for what no route matches.
+    :param configured: the application's limits and the default ones, or a caller's own in their
         place.
     """
-    functions = list(_functions_of(app.view_functions.get(endpoint or ""), method))
-    declared = tuple({id(d): d for f in functions for d in getattr(f, DECLARED, ())}.values())
-    exemption = ExemptionScope.NONE
-    for function in functions:
-        exemption |= getattr(function, EXEMPTED, ExemptionScope.NONE)
-    own = [] if exemption else [limit for one in declared for limit in one]
-    found = [Found("route", limit, _is_late(limit, limiter)) for limit in own]
-    blueprint = (endpoint or "").rpartition(".")[0]
-    if blueprint:
-        is_exempt = bool(
-            exemption & ExemptionScope.DEFAULT
-        )  # @limiter.exempt is on the view itself
-        exemption |= limiter.limit_manager.exemption_scope(app, None, blueprint)
-        if not is_exempt and not any(limit.override_defaults for limit in own):
-            inherited = limiter.limit_manager.blueprint_limits(app, blueprint)
-            found += [Found("route", limit, _is_late(limit, limiter)) for limit in inherited]
-    has_defaults = not exemption & ExemptionScope.DEFAULT and (
-        not any(one.limit.override_defaults for one in found)
-        or not any(is_meant(one.limit, method) for one in found)
-    )
-    for one in everywhere:
-        if one.kind == "default" and has_defaults:
-            found.append(one)
-        if one.kind != "default" and not exemption & ExemptionScope.APPLICATION:
-            found.append(one)
-    meant = tuple(one for one in found if is_meant(one.limit, method))
-    return Route(meant, declared, any(hasattr(function, WATCHED) for function in functions))
-
-
-def _functions_of(view: Any, method: str) -> Iterator[Any]:
-    """The view, what it wraps, and what a class-based view calls for this method."""
-    view_class = getattr(view, "view_class", None)
-    handler = getattr(view_class, method.lower(), None)
-    if handler is None and method == "HEAD":
-        handler = getattr(view_class, "get", None)
-    for function in (view, getattr(view_class, "dispatch_request", None), handler):
-        while function is not None:
-            yield function
-            function = getattr(function, "__wrapped__", None)
+    functions = list(functions_of(app.view_functions.get(endpoint or ""), method))
+    declarations, declared, exemption = read_declarations(functions, limiter, app, endpoint)
+    meant = [limit for limit in declared if is_meant(limit, method)]
+    is_replaced = bool(meant) and any(limit.override_defaults for limit in declared)
+    has_defaults = not is_replaced and not exemption & ExemptionScope.DEFAULT
+    has_others = not exemption & ExemptionScope.APPLICATION
+    key_func = limiter.key_func
+    limits = [SourcedLimit("route", one, _has_functions(one, key_func)) for one in meant]
+    for one in configured:
+        if has_defaults if one.source == "default" else has_others:
+            limits.append(one)
+    is_watched = any(hasattr(function, WATCHED) for function in functions)
+    return Plan(limits, endpoint, method, key_func, declarations, is_watched)
 
 
 def is_meant(limit: RuntimeLimit, method: str) -> bool:
@@ -153,78 +144,73 @@ def is_meant(limit: RuntimeLimit, method: str) -> bool:
     return limit.methods is None or not asked.isdisjoint(limit.methods)
 
 
-def _is_late(limit: RuntimeLimit, limiter: Limiter) -> bool:
-    return limit.key_func is not limiter.key_func or _has_functions(limit)
-
-
-def _has_functions(limit: RuntimeLimit) -> bool:
+def _has_functions(limit: RuntimeLimit, key_func: Callable[[], str]) -> bool:
+    """:param key_func: of limits that have none of their own."""
     functions = (limit.limit, limit.cost, limit.scope, limit.exempt_when)
-    return any(callable(one) for one in functions)
+    return limit.key_func is not key_func or any(callable(one) for one in functions)
 
 
-# what a request is charged there
+# what a request is counted on
 
 
-class Rule(NamedTuple):
-    """One limit as a request is counted on it."""
+class CompiledLimits(NamedTuple):
+    """Limits whose functions have been asked, by ascending window."""
 
-    charge: Charge
-    policy: str  # its name in the headers
-    limit: RuntimeLimit
-    kind: str
-
-
-class Quota(NamedTuple):
-    """All limits of a request, by ascending window."""
-
-    rules: tuple[Rule, ...]
+    limits: tuple[CountedLimit, ...]
     charges: tuple[Charge, ...]
-    policies: str  # the RateLimit-Policy header
-    has_conditions: bool  # some are only due for some responses
+    policy_header: str  # RateLimit-Policy
+    has_deduct_when: bool  # some are only due for some responses
 
 
 class Plan:
-    """The limits of an endpoint and a method, compiled when they are first asked for."""
+    """The limits of an endpoint and a method, compiled once if none of them has a function."""
 
     def __init__(
-        self, route: Route, endpoint: str | None, method: str, key_func: Callable[[], str]
+        self,
+        limits: Sequence[SourcedLimit],
+        endpoint: str | None,
+        method: str,
+        key_func: Callable[[], str],
+        declarations: tuple[Declaration, ...] = (),
+        is_watched: bool = True,
     ) -> None:
-        """:param key_func: of limits that have none of their own."""
-        self.found, self.declared = route.found, route.declared
+        """:param key_func: of limits that have none of their own.
+        :param is_watched: on the way to the view a function asks for the limits that wait for it.
+        """
+        self.limits, self.declarations, self.is_watched = tuple(limits), declarations, is_watched
         self.endpoint, self._key_func = endpoint or UNMATCHED, key_func
         self.method = "GET" if method == "HEAD" else method
-        self.early = tuple(one for one in route.found if not one.is_late)
-        self.is_held = len(self.early) < len(self.found)
-        self._quotas: dict[object, Quota] = {}
-        self.fixed: Quota | None = None
-        limits = [one.limit for one in self.found]
-        if not any(_has_functions(one) or one.key_func is not key_func for one in limits):
-            self.fixed = self.quota(self.found)
+        self.without_view = tuple(one for one in limits if not one.waits_for_view)
+        self.waits_for_view = len(self.without_view) < len(limits)
+        self._compiled: dict[object, CompiledLimits] = {}
+        self.fixed: CompiledLimits | None = None
+        if not any(_has_functions(one.limit, key_func) for one in limits):
+            self.fixed = self.compile(self.limits)
 
     def charges(
-        self, quota: Quota, keys: Keys, bucket: str, of_caller: str | None
-    ) -> tuple[Sequence[Rule], Charges]:
-        """By bucket, and the rules in the same order.
+        self, compiled: CompiledLimits, keys: StoreKeys, bucket: str, caller_bucket: str | None
+    ) -> tuple[Sequence[CountedLimit], Charges]:
+        """By bucket, and the limits in the same order.
 
         :param bucket: of limits that have no key function of their own.
-        :param of_caller: the bucket of a caller's own limits.
+        :param caller_bucket: of a caller's own limits.
         """
-        buckets: dict[str, dict[str, Rule]] = {}
-        for rule in quota.rules:
+        buckets: dict[str, dict[str, CountedLimit]] = {}
+        for one in compiled.limits:
             mine = bucket
-            if rule.kind == "caller" and of_caller:
-                mine = of_caller
-            elif rule.limit.key_func is not self._key_func and (who := rule.limit.key_func()):
+            if one.source == "caller" and caller_bucket:
+                mine = caller_bucket
+            elif one.limit.key_func is not self._key_func and (who := one.limit.key_func()):
                 mine = keys.bucket(who)
-            buckets.setdefault(mine, {}).setdefault(rule.charge[0], rule)
-        rules = [rule for mine in buckets.values() for rule in mine.values()]
-        charges = [(who, [rule.charge for rule in m.values()]) for who, m in buckets.items()]
-        return rules, charges
+            buckets.setdefault(mine, {}).setdefault(one.charge[0], one)
+        limits = [one for mine in buckets.values() for one in mine.values()]
+        charges = [(who, [one.charge for one in m.values()]) for who, m in buckets.items()]
+        return limits, charges
 
-    def _resolve(self, found: Sequence[Found]) -> tuple[Any, ...]:
-        """Place among the found ones, limit or text, cost and scope of each."""
-        resolved = []
-        for place, (_, limit, _) in enumerate(found):
+    def _ask(self, limits: Sequence[SourcedLimit]) -> tuple[Any, ...]:
+        """Place among the limits, limit or text, cost and scope of each."""
+        asked = []
+        for place, (_, limit, _) in enumerate(limits):
             if limit.exempt_when and limit.exempt_when():
                 continue
             text: Any = limit.limit
@@ -234,48 +220,47 @@ class Plan:
             if cost != 0:
                 check_cost("cost of a limit", cost)
                 scope = limit.scope_for(self.endpoint, self.method)
-                resolved.append((place, text, cost, scope))
-        return tuple(resolved)
+                asked.append((place, text, cost, scope))
+        return tuple(asked)
 
-    def quota(self, found: Sequence[Found]) -> Quota:
+    def compile(self, limits: Sequence[SourcedLimit]) -> CompiledLimits:
         """Ask the functions of the limits, and put together what they say."""
-        resolved = self._resolve(found)
-        known = (len(found), resolved)
-        quota = self._quotas.get(known)
-        if quota is None:
-            if len(self._quotas) >= MOST_QUOTAS:
-                self._quotas.clear()
-            quota = self._quotas[known] = _put_together(found, resolved)
-        return quota
+        asked = self._ask(limits)
+        known = (len(limits), asked)
+        compiled = self._compiled.get(known)
+        if compiled is None:
+            if len(self._compiled) >= MOST_COMPILED:
+                self._compiled.clear()
+            compiled = self._compiled[known] = _put_together(limits, asked)
+        return compiled
 
 
-def _put_together(found: Sequence[Found], resolved: Iterable[Any]) -> Quota:
+def _put_together(limits: Sequence[SourcedLimit], asked: Iterable[Any]) -> CompiledLimits:
     items = [
-        (item, place, cost, scope)
-        for place, text, cost, scope in resolved
-        for item in _items(text, found[place])
+        (item, place, cost, scope) for place, text, cost, scope in asked for item in _items(text)
     ]
-    rules: dict[object, Rule] = {}
+    counted: dict[object, CountedLimit] = {}
     taken: Counter[str] = Counter()
     for item, place, cost, scope in sorted(items, key=lambda one: one[0].get_expiry()):
-        kind, limit, _ = found[place]
-        name = Keys.counter(item, scope)
-        known = rules.get((name, limit.key_func))
+        source, limit, _ = limits[place]
+        name = StoreKeys.counter(item, scope)
+        known = counted.get((name, limit.key_func))
         if known is not None:  # one counter; what is due always is not less due for its twin
             if known.limit.deduct_when and not limit.deduct_when:
-                rules[name, limit.key_func] = known._replace(limit=replace(limit, limit=item))
+                counted[name, limit.key_func] = known._replace(limit=replace(limit, limit=item))
             continue
-        taken[kind] += 1
-        policy = kind if taken[kind] == 1 else f"{kind}-{taken[kind]}"
+        taken[source] += 1
+        policy_name = source if taken[source] == 1 else f"{source}-{taken[source]}"
         charge = (name, item.amount, item.get_expiry(), cost)
-        rules[name, limit.key_func] = Rule(charge, policy, replace(limit, limit=item), kind)
-    policies = [f'"{rule.policy}";q={rule.charge[1]};w={rule.charge[2]}' for rule in rules.values()]
-    charges = tuple(rule.charge for rule in rules.values())
-    has_conditions = any(rule.limit.deduct_when for rule in rules.values())
-    return Quota(tuple(rules.values()), charges, ", ".join(policies), has_conditions)
+        one = CountedLimit(charge, policy_name, replace(limit, limit=item), source)
+        counted[name, limit.key_func] = one
+    policies = [f'"{c.policy_name}";q={c.charge[1]};w={c.charge[2]}' for c in counted.values()]
+    charges = tuple(one.charge for one in counted.values())
+    has_deduct_when = any(one.limit.deduct_when for one in counted.values())
+    return CompiledLimits(tuple(counted.values()), charges, ", ".join(policies), has_deduct_when)
 
 
-def _items(text: Any, found: Found) -> Sequence[RateLimitItem]:
+def _items(text: Any) -> Sequence[RateLimitItem]:
     """A wrong text from a function is logged and left out, as by Flask-Limiter."""
     if isinstance(text, RateLimitItem):
         return [text]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, request
 from flask_limiter import RateLimitExceeded
 
-from .counted import COUNTED, Counted, request_limits
+from .counted import OUTCOMES, Outcome, request_limits
 from .declared_limits import RuntimeLimit
 from .header_lists import Headers, has_header
 
@@ -48,17 +48,17 @@ class TooManyRequests(RateLimitExceeded):
         return json.dumps(self.problem | title)
 
 
-def refusal_of(on_breach: Any, limits: Any, counted: Counted) -> TooManyRequests:
+def refusal_of(on_breach: Any, limits: Any, outcome: Outcome) -> TooManyRequests:
     """The exception that refuses a request.
 
     :param on_breach: a function that is called with each limit that refuses, or None.
     """
-    refusing = counted.refusing
+    refusing = outcome.refusing
     response = None
-    if on_breach or any(rule.limit.on_breach for rule, _ in refusing):
-        response = _call_back(on_breach, limits, counted)
-    policies = [rule.policy for rule, _ in refusing]
-    amounts_and_costs = [(rule.charge[1], rule.charge[3]) for rule, _ in refusing]
+    if on_breach or any(one.limit.on_breach for one, _ in refusing):
+        response = _call_back(on_breach, limits, outcome)
+    policies = [one.policy_name for one, _ in refusing]
+    amounts_and_costs = [(one.charge[1], one.charge[3]) for one, _ in refusing]
     wait = None
     if all(cost <= amount for amount, cost in amounts_and_costs):
         wait = max(1, ceil(max(reset_in for _, (_, reset_in) in refusing)))
@@ -68,11 +68,11 @@ def refusal_of(on_breach: Any, limits: Any, counted: Counted) -> TooManyRequests
     return TooManyRequests(refusing[0][0].limit, policies, wait, response)
 
 
-def _call_back(on_breach: Any, limits: Any, counted: Counted) -> Response | None:
+def _call_back(on_breach: Any, limits: Any, outcome: Outcome) -> Response | None:
     """The response that one of the functions wants to be sent, if any does."""
     response = None
-    for limit, rule in zip(request_limits(limits, counted), counted.rules, strict=True):
-        for callback in dict.fromkeys([on_breach, rule.limit.on_breach]) if limit.breached else ():
+    for limit, one in zip(request_limits(limits, outcome), outcome.limits, strict=True):
+        for callback in dict.fromkeys([on_breach, one.limit.on_breach]) if limit.breached else ():
             made = callback(limit) if callback else None
             response = made if isinstance(made, Response) else response
     return response
@@ -90,28 +90,28 @@ class HeaderWriter:
         self._is_wanted = bool(is_enabled or self._legacy)
 
     def add(self, environ: WSGIEnvironment, status: str, headers: Headers) -> None:
-        counted: list[Counted] | None = environ.get(COUNTED)
-        if not counted:
+        outcomes: list[Outcome] | None = environ.get(OUTCOMES)
+        if not outcomes:
             return
         if self._is_wanted:
-            self._add_rate_limit(counted, headers)
+            self._add_rate_limit(outcomes, headers)
         wait = environ.get(RETRY_AFTER) if status.startswith("429") else None
         if wait and not has_header(headers, "retry-after"):
             headers.append(("Retry-After", str(wait)))  # an owner's error handler left it out
 
-    def _add_rate_limit(self, counted: list[Counted], headers: Headers) -> None:
-        one = counted[0]
-        if len(counted) > 1:
-            one = min(counted, key=lambda one: min(one.states))
-        least = remaining, reset_in = min(one.states)
-        rule = one.rules[one.states.index(least)]
+    def _add_rate_limit(self, outcomes: list[Outcome], headers: Headers) -> None:
+        nearest = outcomes[0]
+        if len(outcomes) > 1:
+            nearest = min(outcomes, key=lambda one: min(one.states))
+        least = remaining, reset_in = min(nearest.states)
+        limit = nearest.limits[nearest.states.index(least)]
         seconds = ceil(reset_in) or 1
         if self._is_enabled:
-            policies = one.policies
-            if len(counted) > 1:
-                policies = ", ".join([one.policies for one in counted])
+            policies = nearest.policy_header
+            if len(outcomes) > 1:
+                policies = ", ".join([one.policy_header for one in outcomes])
             headers.append(("RateLimit-Policy", policies))
-            headers.append(("RateLimit", f'"{rule.policy}";r={remaining};t={seconds}'))
+            headers.append(("RateLimit", f'"{limit.policy_name}";r={remaining};t={seconds}'))
         if self._legacy:
-            values = rule.charge[1], remaining, int(time.time()) + seconds
+            values = limit.charge[1], remaining, int(time.time()) + seconds
             headers += [(n, str(v)) for n, v in zip(self._legacy, values, strict=True) if n]

@@ -17,7 +17,7 @@ from limits import WindowStats
 
 from .counters import MemoryStore
 from .declared_limits import Limiter, RuntimeLimit
-from .limit_plans import STRATEGY, Keys
+from .limit_plans import STRATEGY, StoreKeys
 from .limiting import Limits
 
 
@@ -25,7 +25,7 @@ class ShownLimiter(flask_limiter.Limiter):
     """What the commands read."""
 
     def __init__(
-        self, app: Flask, limits: Limits, limiter: Limiter, keys: Keys, uri: str, **shown: Any
+        self, app: Flask, limits: Limits, limiter: Limiter, keys: StoreKeys, uri: str, **shown: Any
     ) -> None:
         """:param uri: of the store, without its password.
         :param shown: what else `config` shows, by the names of Flask-Limiter's own arguments.
@@ -61,7 +61,7 @@ class ShownLimiter(flask_limiter.Limiter):
 class MovingWindow:
     """The strategy and the storage, as the commands ask them."""
 
-    def __init__(self, limits: Limits, keys: Keys) -> None:
+    def __init__(self, limits: Limits, keys: StoreKeys) -> None:
         self._limits, self._keys = limits, keys
 
     @property
@@ -127,14 +127,16 @@ class ShownLimits:
 
     @property
     def application_limits(self) -> list[RuntimeLimit]:
-        return self._everywhere("application")
+        return self._configured("application")
 
     @property
     def default_limits(self) -> list[RuntimeLimit]:
-        return self._everywhere("default")
+        return self._configured("default")
 
-    def _everywhere(self, kind: str) -> list[RuntimeLimit]:
-        return _shown([one.limit for one in self._limits.policy.everywhere if one.kind == kind])
+    def _configured(self, source: str) -> list[RuntimeLimit]:
+        return _shown(
+            [one.limit for one in self._limits.settings.configured if one.source == source]
+        )
 
     def decorated_limits(self, _: str) -> list[RuntimeLimit]:
         return self._own
@@ -147,8 +149,8 @@ class ShownLimits:
         ours: list[RuntimeLimit] = []
         own: list[RuntimeLimit] = []
         for method in sorted(methods - {"HEAD", "OPTIONS"}):
-            for one in self._limits.plan(endpoint, method).found:
-                kept = own if one.kind == "route" else ours
+            for one in self._limits.plan(endpoint, method).limits:
+                kept = own if one.source == "route" else ours
                 kept += [limit for limit in _shown([one.limit]) if limit not in kept]
         self._own += own
         return ours, own

@@ -13,34 +13,34 @@ from flask_limiter import ApplicationLimit
 from werkzeug.exceptions import HTTPException
 
 from .clients import LONGEST, is_automatic_preflight
-from .counted import COUNTED, Counted, request_limits
+from .counted import OUTCOMES, CountedLimit, Outcome, request_limits
 from .counters import Charge, Charges, MemoryStore
-from .declared_limits import Declared, Limiter, expand, parse_limits, watch
-from .limit_plans import Found, Keys, Plan, Quota, Route, Rule, is_meant, route_of
+from .declared_limits import Declaration, Limiter, expand, parse_limits, watch
+from .limit_plans import CompiledLimits, Plan, SourcedLimit, StoreKeys, is_meant, plan_of
 from .redis_counters import SharedStore
 
 if TYPE_CHECKING:
-    from werkzeug.routing import Rule as RoutingRule
+    from werkzeug.routing import Rule
 
 Store = MemoryStore | SharedStore
 
 PLAN = "rate_limiting.plan"  # in the environ
-WHO = "rate_limiting.who"  # in the environ: the bucket of the request, and that of its caller
-HELD = "rate_limiting.held"  # in the environ: it waits for the view to be called
+BUCKETS = "rate_limiting.buckets"  # in the environ: that of the request, and that of its caller
+WAITS = "rate_limiting.waits"  # in the environ: it is counted when the view is called
 
 
-class Policy(NamedTuple):
+class LimitSettings(NamedTuple):
     """What the configuration says.
 
-    - everywhere: the application's limits and the default ones
+    - configured: the application's limits and the default ones
     - refusal: makes the exception that refuses a request
     - key_func: a function that says who is counted, if it is not the address
     - by_caller: whether it is the authenticated caller, where there is one
     - callers, tiers: limits of callers that have none of their own; those of a tier, by its name
     """
 
-    everywhere: Sequence[Found]
-    refusal: Callable[[Limits, Counted], Exception]
+    configured: Sequence[SourcedLimit]
+    refusal: Callable[[Limits, Outcome], Exception]
     key_func: Callable[[], str] | None = None
     by_caller: bool = False
     callers: str = ""
@@ -61,10 +61,10 @@ class Limits:
     """
 
     def __init__(
-        self, app: Flask, limiter: Limiter, store: Store, keys: Keys, policy: Policy
+        self, app: Flask, limiter: Limiter, store: Store, keys: StoreKeys, settings: LimitSettings
     ) -> None:
         self.store = store
-        self.policy = policy
+        self.settings = settings
         self._app: Any = weakref.proxy(app)
         self._limiter, self._keys = limiter, keys
         self._plans: dict[tuple[str | None, str, str | None], Plan] = {}
@@ -111,16 +111,14 @@ class Limits:
         items = parse_limits(limits)
         return [(self._keys.counter(i, scope), i.amount, i.get_expiry(), 1) for i in items]
 
-    def limits_of(
-        self, rule: RoutingRule, method: str, own: str | None = None
-    ) -> tuple[str, ...] | None:
+    def limits_of(self, rule: Rule, method: str, own: str | None = None) -> tuple[str, ...] | None:
         """The limits that a request of this method counts on, for example ("50 per 1 minute",).
 
         :param own: the limits of a caller that has its own.
         :returns: () if it is not limited; None if a function says what the limits are.
         """
         plan = self.plan(rule.endpoint, method, own)
-        texts = [one.limit.limit for one in plan.found]
+        texts = [one.limit.limit for one in plan.limits]
         if any(callable(text) for text in texts):
             return None
         return tuple(str(text) for text in sorted(texts, key=lambda item: item.get_expiry()))
@@ -139,8 +137,8 @@ class Limits:
 
     @property
     def current_limits(self) -> list[flask_limiter.RequestLimit]:
-        counted = request.environ.get(COUNTED, ())
-        return [limit for one in counted for limit in request_limits(self, one)]
+        outcomes = request.environ.get(OUTCOMES, ())
+        return [limit for one in outcomes for limit in request_limits(self, one)]
 
     # the way of a request
 
@@ -152,39 +150,39 @@ class Limits:
                 return
         if environ["REQUEST_METHOD"] == "OPTIONS" and is_automatic_preflight(asked):
             return
-        bucket, of_caller, own = self._who(environ)
+        bucket, caller_bucket, own = self._who(environ)
         plan = self.plan(routed.endpoint, asked.method, own) if routed else self.plan(None, "", own)
-        environ[PLAN], environ[WHO] = plan, (bucket, of_caller)
-        if plan.is_held:
-            environ[HELD] = True
+        environ[PLAN], environ[BUCKETS] = plan, (bucket, caller_bucket)
+        if plan.waits_for_view:
+            environ[WAITS] = True
             after_this_request(self._settle)
         elif plan.fixed is None:
-            self._charge(plan, plan.found)
+            self._compile_and_count(plan, plan.limits)
         elif plan.fixed.charges:
             charges = [(bucket, plan.fixed.charges)]
-            self._count(environ, plan.fixed.rules, charges, plan.fixed)
+            self._count(environ, plan.fixed.limits, charges, plan.fixed)
 
     def _who(self, environ: Any) -> tuple[str, str | None, str | None]:
         """The bucket of a request, that of its caller, and the caller's own limits."""
         address = (environ.get("REMOTE_ADDR") or "")[:LONGEST]
         if not self._asks_first:
             return self._keys.of_address(address), None, None
-        policy, authentication = self.policy, self._app.extensions.get("authentication")
+        settings, authentication = self.settings, self._app.extensions.get("authentication")
         caller = authentication.caller_of_request() if authentication else None
-        who = policy.key_func() if policy.key_func else None
+        who = settings.key_func() if settings.key_func else None
         bucket = self._keys.bucket(who) if who else self._keys.of_address(address)
         if caller is None:
             return bucket, None, None
-        of_caller = self._keys.caller(caller.name)
-        own = caller.limits or policy.tiers.get(caller.tier) or policy.callers or None
-        return of_caller if policy.by_caller else bucket, of_caller, own
+        caller_bucket = self._keys.caller(caller.name)
+        own = caller.limits or settings.tiers.get(caller.tier) or settings.callers or None
+        return caller_bucket if settings.by_caller else bucket, caller_bucket, own
 
     @cached_property
     def _asks_first(self) -> bool:
         """Whether it matters who the caller is; known at the first request, in any order of the
         calls that configure."""
-        policy, authentication = self.policy, self._app.extensions.get("authentication")
-        if policy.by_caller or policy.key_func or policy.callers or policy.tiers:
+        settings, authentication = self.settings, self._app.extensions.get("authentication")
+        if settings.by_caller or settings.key_func or settings.callers or settings.tiers:
             return True
         return bool(authentication and authentication.keys.limits)
 
@@ -192,74 +190,82 @@ class Limits:
         """:param own: the limits of a caller that has its own."""
         plan = self._plans.get((endpoint, method, own))
         if plan is None:
-            everywhere = self._limits_of_caller(own) if own else self.policy.everywhere
-            route = route_of(self._limiter, self._app, endpoint, method, everywhere)
-            plan = Plan(route, endpoint, method, self._limiter.key_func)
-            if plan.is_held and not route.is_watched:  # Flask has the function as it was before
+            configured = self._limits_of_caller(own) if own else self.settings.configured
+            plan = plan_of(self._limiter, self._app, endpoint, method, configured)
+            if (
+                plan.waits_for_view and not plan.is_watched
+            ):  # Flask has the function as it was before
                 view = self._app.view_functions[endpoint]
-                self._app.view_functions[endpoint] = watch(view, None, route.declared)
+                self._app.view_functions[endpoint] = watch(view, None, plan.declarations)
             self._plans[endpoint, method, own] = plan
         return plan
 
-    def _limits_of_caller(self, own: str) -> list[Found]:
+    def _limits_of_caller(self, own: str) -> list[SourcedLimit]:
         limit = ApplicationLimit(limit_provider=own)
-        key_func = self._limiter.key_func if self.policy.by_caller else _caller_apart
-        return [Found("caller", one) for one in expand(limit, key_func)]
+        key_func = self._limiter.key_func if self.settings.by_caller else _caller_apart
+        return [SourcedLimit("caller", one) for one in expand(limit, key_func)]
 
-    def around(self, declared: Declared | None, is_innermost: bool = True) -> None:
+    def before_call(self, declaration: Declaration | None, is_innermost: bool = True) -> None:
         """A decorated function is called, or a block entered; None: it is the view itself."""
         environ = request.environ
         plan = environ.get(PLAN)
         if plan is None:  # this request is not limited
             return
-        if declared is None or any(declared is one for one in plan.declared):
-            if is_innermost and environ.pop(HELD, False):
-                self._charge(plan, plan.found)
+        if declaration is None or any(declaration is one for one in plan.declarations):
+            if is_innermost and environ.pop(WAITS, False):
+                self._compile_and_count(plan, plan.limits)
             return
-        found = tuple(Found("route", limit) for limit in declared if is_meant(limit, plan.method))
-        extra = Plan(Route(found, (), True), plan.endpoint, plan.method, self._limiter.key_func)
-        self._charge(extra, found)
+        limits = [SourcedLimit("route", one) for one in declaration if is_meant(one, plan.method)]
+        extra = Plan(limits, plan.endpoint, plan.method, self._limiter.key_func)
+        self._compile_and_count(extra, limits)
 
     def _settle(self, response: Response) -> Response:
         """The view was not called: somebody refused the request on the way."""
         plan = request.environ[PLAN]
-        if request.environ.pop(HELD, False):
+        if request.environ.pop(WAITS, False):
             try:
-                self._charge(plan, plan.early)
+                self._compile_and_count(plan, plan.without_view)
             except HTTPException as refusal:
                 return current_app.make_response(current_app.handle_user_exception(refusal))
         return response
 
-    def _charge(self, plan: Plan, found: Sequence[Found]) -> None:
+    def _compile_and_count(self, plan: Plan, limits: Sequence[SourcedLimit]) -> None:
         environ = request.environ
-        quota = plan.quota(found)
-        if quota.rules:
-            rules, charges = plan.charges(quota, self._keys, *environ[WHO])
-            self._count(environ, rules, charges, quota)
+        compiled = plan.compile(limits)
+        if compiled.limits:
+            counted, charges = plan.charges(compiled, self._keys, *environ[BUCKETS])
+            self._count(environ, counted, charges, compiled)
 
-    def _count(self, environ: Any, rules: Sequence[Rule], charges: Charges, quota: Quota) -> None:
+    def _count(
+        self,
+        environ: Any,
+        limits: Sequence[CountedLimit],
+        charges: Charges,
+        compiled: CompiledLimits,
+    ) -> None:
+        """:param limits: in the order of the charges."""
         admitted, states, stamps = self.store.acquire(charges)
-        counted = Counted(admitted, rules, states, quota.policies, charges, stamps)
-        if COUNTED in environ:
-            environ[COUNTED].append(counted)
+        outcome = Outcome(admitted, limits, states, compiled.policy_header, charges, stamps)
+        if OUTCOMES in environ:
+            environ[OUTCOMES].append(outcome)
         else:
-            environ[COUNTED] = [counted]
+            environ[OUTCOMES] = [outcome]
         if not admitted:
-            raise self.policy.refusal(self, counted)
-        if quota.has_conditions:
-            after_this_request(partial(self._hand_back, counted))
+            raise self.settings.refusal(self, outcome)
+        if compiled.has_deduct_when:
+            after_this_request(partial(self._hand_back, outcome))
 
-    def _hand_back(self, counted: Counted, response: Response) -> Response:
+    def _hand_back(self, outcome: Outcome, response: Response) -> Response:
         """What is only due for some responses was counted first, and is handed back for others."""
-        rules = iter(enumerate(counted.rules))
-        for (bucket, charges), stamp in zip(counted.charges, counted.stamps, strict=True):
+        limits = iter(enumerate(outcome.limits))
+        for (bucket, charges), stamp in zip(outcome.charges, outcome.stamps, strict=True):
             back = []
-            for charge, (place, rule) in zip(charges, rules, strict=False):
-                is_due = rule.limit.deduct_when
+            for charge, (place, one) in zip(charges, limits, strict=False):
+                is_due = one.limit.deduct_when
                 if is_due and not is_due(response):
                     back.append(charge)
-                    remaining, reset_in = counted.states[place]
-                    counted.states[place] = remaining + charge[3], reset_in
+                    remaining, reset_in = outcome.states[place]
+                    outcome.states[place] = remaining + charge[3], reset_in
             if back:
                 self.store.release(bucket, back, stamp)
         return response

@@ -16,3 +16,11 @@ def mark(target: Any, name: str, value: object) -> Any:
         target = functools.partial(target)
         setattr(target, name, value)
     return target
+
+
+def handler_of(view_class: Any, method: str) -> Any:
+    """What a class of views calls for this method, a GET's for a HEAD; None where there is none."""
+    handler = getattr(view_class, method.lower(), None)
+    if handler is None and method == "HEAD":
+        handler = getattr(view_class, "get", None)
+    return handler

@@ -7,8 +7,11 @@ from flask import Flask
 
 from app.middleware.engine.counters import MemoryStore
 from app.middleware.engine.declared_limits import Limiter
-from app.middleware.engine.limit_plans import Keys
-from app.middleware.engine.limiting import Limits, Policy  # the lines to change in another package
+from app.middleware.engine.limit_plans import StoreKeys
+from app.middleware.engine.limiting import (  # the lines to change in another package
+    Limits,
+    LimitSettings,
+)
 
 
 def refusal_of_nobody(*_: object) -> Exception:
@@ -17,8 +20,8 @@ def refusal_of_nobody(*_: object) -> Exception:
 
 def make() -> Limits:
     app = Flask("service")
-    policy = Policy([], refusal_of_nobody)
-    made = Limits(app, Limiter(lambda: ""), MemoryStore(100), Keys("service"), policy)
+    settings = LimitSettings([], refusal_of_nobody)
+    made = Limits(app, Limiter(lambda: ""), MemoryStore(100), StoreKeys("service"), settings)
     app.extensions["rate_limiting"] = made
     return made
 

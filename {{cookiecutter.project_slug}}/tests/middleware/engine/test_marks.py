@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from app.middleware.engine.marks import mark
+from app.middleware.engine.marks import handler_of, mark
 
 
 class Extension:
@@ -28,3 +28,12 @@ def test_of_a_bound_method_only_what_is_returned_is_marked() -> None:
     assert mark(marked, "is_listed", True) is marked
     for method in (extension.page, Extension().page, Extension.page):
         assert not hasattr(method, "is_open")
+
+
+def test_a_class_of_views_serves_a_head_by_its_get() -> None:
+    class View:
+        def get(self) -> str:
+            return "get"
+
+    assert handler_of(View, "GET") is handler_of(View, "HEAD") is View.get
+    assert handler_of(View, "POST") is None
