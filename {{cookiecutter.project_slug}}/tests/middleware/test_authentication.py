@@ -586,20 +586,16 @@ class Store:
 
     def __init__(self, part: float = 1.0) -> None:
         self.hits: dict[tuple[str, str], int] = {}
-        self.part, self.degraded = part, part < 1
-        self.state = "fallback" if self.degraded else "shared"
+        self.part = part
+        self.state = "fallback" if part < 1 else "shared"
 
-    def peek(self, scope: str, limits: str, key: str) -> float:
+    def acquire(self, scope: str, limits: str, key: str, record: bool = True) -> float:
         amount, _, seconds, _ = limits.split()
         taken = self.hits.get((scope, key), 0)
         if taken < int(int(amount) * self.part):
+            self.hits[scope, key] = taken + record
             return 0.0
         return 7.5 if taken else float(seconds)  # with a part of none not even the first fits
-
-    def acquire(self, scope: str, limits: str, key: str) -> float:
-        wait = self.peek(scope, limits, key)
-        self.hits[scope, key] = self.hits.get((scope, key), 0) + (not wait)
-        return wait
 
     def release(self, scope: str, limits: str, key: str) -> None:
         self.hits[scope, key] -= 1

@@ -50,7 +50,7 @@ class Attempts:
         if shared is None:
             return self._take_here(bucket, self.limit)
         wait: float = shared.acquire("credential_failures", self.policy, bucket)
-        if wait >= self.seconds and getattr(shared, "degraded", False):
+        if wait >= self.seconds and shared.state == "fallback":
             # the store is away, and this process's part of so small a limit is none: then it is one
             return self._take_here(bucket, 1)
         if wait:
@@ -97,8 +97,8 @@ class Attempts:
         if store is None:
             return False
         marks = (_mark(proof, time.time() - age) for age in (0, DAY))
-        is_marked = any(store.peek("credential_right", MARK_POLICY, mark) for mark in marks)
-        return is_marked and _store_of_all_workers() is not None
+        waits = (store.acquire("credential_right", MARK_POLICY, m, record=False) for m in marks)
+        return any(waits) and _store_of_all_workers() is not None
 
     def remember_wrong(self, proof: bytes) -> None:
         """Whoever sends it again learns nothing new, so it takes no further place."""

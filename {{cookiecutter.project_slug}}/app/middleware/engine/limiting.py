@@ -83,25 +83,18 @@ class Limits:
             return "fallback"
         return "shared" if self.store.replies else "unknown"
 
-    @property
-    def degraded(self) -> bool:
-        return self.state == "fallback"
-
     def acquire(self, scope: str, limits: str, key: str, record: bool = True) -> float:
         """Count on limits that belong to no route.
 
         :param scope: what is limited, for example "authentication".
         :param limits: for example "20 per minute".
         :param key: who is limited.
-        :returns: 0.0 if admitted, and counted; otherwise the seconds to wait.
+        :param record: False: only look.
+        :returns: 0.0 if admitted; otherwise the seconds to wait.
         """
         charges = [(self._keys.bucket(key), self._charges_of(scope, limits))]
         admitted, states, _ = self.store.acquire(charges, record)
         return 0.0 if admitted else max(wait for remaining, wait in states if remaining < 1)
-
-    def peek(self, scope: str, limits: str, key: str) -> float:
-        """What acquire() would return, counting nothing."""
-        return self.acquire(scope, limits, key, record=False)
 
     def release(self, scope: str, limits: str, key: str) -> None:
         """Hand back what acquire() has just counted: it was none of what is limited."""
