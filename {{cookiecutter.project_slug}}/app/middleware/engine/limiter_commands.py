@@ -5,7 +5,7 @@ The commands look for a Limiter in app.extensions["limiter"]: this one tells the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,9 @@ from flask import Flask
 from flask_limiter import ExemptionScope, HeaderNames
 from limits import WindowStats
 
-from .counters import MemoryStore
+from .counters import MemoryStore, Verdict
 from .declared_limits import Limiter, RuntimeLimit
-from .limit_plans import STRATEGY, StoreKeys
+from .limit_plans import STRATEGY, SourcedLimit, StoreKeys
 from .limiting import Limits
 
 
@@ -53,9 +53,7 @@ class ShownLimiter(flask_limiter.Limiter):
     def storage(self) -> Any:
         return self._shown
 
-    @property
-    def limiter(self) -> Any:
-        return self._shown
+    limiter = storage
 
 
 class MovingWindow:
@@ -79,18 +77,18 @@ class MovingWindow:
         return True
 
     def test(self, item: Any, key: str, scope: str) -> bool:
-        return item is PER_REQUEST or self._look(item, key, scope)[0]
+        return self._look(item, key, scope)[0]
 
     def get_window_stats(self, item: Any, key: str, scope: str) -> WindowStats:
-        if item is PER_REQUEST:
-            return WindowStats(0, 0)
         return WindowStats(0, self._look(item, key, scope)[1][0][0])
 
     def clear(self, item: Any, key: str, scope: str) -> None:
         self._refuse_if_elsewhere()
         self._limits.clear(key, scope)
 
-    def _look(self, item: Any, key: str, scope: str) -> Any:
+    def _look(self, item: Any, key: str, scope: str) -> Verdict:
+        if item is PER_REQUEST:
+            return True, [(0, 0.0)], []
         self._refuse_if_elsewhere()
         charge = (self._keys.counter(item, scope), item.amount, item.get_expiry(), 1)
         bucket = self._keys.named(key)
@@ -105,16 +103,13 @@ class MovingWindow:
             )
 
 
-class PerRequest:
+class PerRequest(str):
     """In place of a limit whose text is from a function."""
 
     amount = "?"
 
-    def __str__(self) -> str:
-        return "per request"
 
-
-PER_REQUEST = PerRequest()
+PER_REQUEST: Any = PerRequest("per request")
 
 
 class ShownLimits:
@@ -124,19 +119,9 @@ class ShownLimits:
         self._limits = limits
         self._own: list[RuntimeLimit] = []  # of the routes that were asked for
         self.blueprint_limits = limiter.limit_manager.blueprint_limits
-
-    @property
-    def application_limits(self) -> list[RuntimeLimit]:
-        return self._configured("application")
-
-    @property
-    def default_limits(self) -> list[RuntimeLimit]:
-        return self._configured("default")
-
-    def _configured(self, source: str) -> list[RuntimeLimit]:
-        return _shown(
-            [one.limit for one in self._limits.settings.configured if one.source == source]
-        )
+        configured = limits.settings.configured
+        self.application_limits = _shown(configured, "application")
+        self.default_limits = _shown(configured, "default")
 
     def decorated_limits(self, _: str) -> list[RuntimeLimit]:
         return self._own
@@ -146,20 +131,25 @@ class ShownLimits:
     ) -> tuple[list[RuntimeLimit], list[RuntimeLimit]]:
         """The default and application limits of an endpoint with all its methods, and its own."""
         methods = {m for rule in app.url_map.iter_rules(endpoint) for m in rule.methods or ()}
-        ours: list[RuntimeLimit] = []
-        own: list[RuntimeLimit] = []
-        for method in sorted(methods - {"HEAD", "OPTIONS"}):
-            for one in self._limits.plan(endpoint, method).limits:
-                kept = own if one.source == "route" else ours
-                kept += [limit for limit in _shown([one.limit]) if limit not in kept]
+        limits = [
+            one
+            for method in sorted(methods - {"HEAD", "OPTIONS"})
+            for one in self._limits.plan(endpoint, method).limits
+        ]
+        own = _shown(limits, "route")
         self._own += own
-        return ours, own
+        return _shown(limits, "default", "application"), own
 
     def exemption_scope(self, app: Flask, endpoint: str, *_: object) -> ExemptionScope:
-        found = any(self.resolve_limits(app, endpoint))
-        return ExemptionScope.NONE if found else ExemptionScope.DEFAULT
+        is_limited = any(self.resolve_limits(app, endpoint))
+        return ExemptionScope.NONE if is_limited else ExemptionScope.DEFAULT
 
 
-def _shown(limits: Sequence[RuntimeLimit]) -> list[RuntimeLimit]:
-    per_request: Any = PER_REQUEST
-    return [replace(one, limit=per_request) if callable(one.limit) else one for one in limits]
+def _shown(limits: Iterable[SourcedLimit], *sources: str) -> list[RuntimeLimit]:
+    """Those from the sources, each once."""
+    shown: list[RuntimeLimit] = []
+    for limit in (one.limit for one in limits if one.source in sources):
+        one = replace(limit, limit=PER_REQUEST) if callable(limit.limit) else limit
+        if one not in shown:
+            shown.append(one)
+    return shown
