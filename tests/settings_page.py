@@ -16,7 +16,9 @@ Made from the docstrings of the files by `python -m tests.settings_page`.
 
 Any key is set in `app/config.py`, or as `FLASK_<KEY>` in the environment or `.env` (JSON, or text):
 `FLASK_CORS_ORIGINS=https://app.example.com,https://*.example.com`. A value that cannot be used is
-refused at start, by a message that names the key, the value and the remedy.
+refused at start, by a message that names the key, the value and the remedy. So is a value of one of
+Flask's own keys with which Flask could not go on (`SESSION_COOKIE_*`, `PERMANENT_SESSION_LIFETIME`,
+`SERVER_NAME` and others).
 
 Besides: `APP_CONFIG` (`development`, `testing` or `production`, for `wsgi.py`), `FLASK_SECRET_KEY`
 (at least 32 characters in production), and those of gunicorn.conf.py

@@ -9,6 +9,7 @@ from app.checks import configure_checks
 from app.config import config_by_name
 from app.errors import configure_errors
 from app.first_page import configure_first_page
+from app.flask_settings import check_flask_settings
 from app.middleware.authentication import configure_authentication
 from app.middleware.cors import configure_cors
 from app.middleware.csrf import configure_csrf_protection
@@ -37,6 +38,7 @@ def create_app(config_name: str | None = None) -> Flask:
     app = Flask(__name__)
     app.config.from_object(config_by_name[config_name])
     app.config.from_prefixed_env()  # FLASK_CORS_ORIGINS, FLASK_RATELIMIT_DEFAULT, ...
+    check_flask_settings(app.config)
 
     configure_proxy(app)  # who is asking, behind N trusted proxies
     configure_request_logging(app)  # every response gets an id, a time, one line

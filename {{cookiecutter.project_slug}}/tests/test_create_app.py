@@ -260,6 +260,11 @@ def test_the_services_own_routes_are_there(made: Made) -> None:
     assert any(view.__module__.startswith("app.") for view in views)
 
 
+def test_a_setting_that_flask_cannot_use_is_refused_at_start(made: Made) -> None:
+    with pytest.raises(ValueError, match="SESSION_COOKIE_NAME: 123 is not text; for example sess"):
+        made(SESSION_COOKIE_NAME=123)
+
+
 def test_production_does_not_start_without_a_secret_key(made: Made) -> None:
     with pytest.raises(ValueError, match="SECRET_KEY"):
         made("production", PRODUCTION=True, SECRET_KEY=None)

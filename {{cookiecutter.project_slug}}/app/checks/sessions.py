@@ -144,11 +144,9 @@ def session_cookie(service: Service) -> Iterator[Finding]:
     if str(config["SESSION_COOKIE_SAMESITE"]).title() not in ("Lax", "Strict"):
         reason = "SESSION_COOKIE_SAMESITE is not set: other sites' forms act as the visitor"
         yield Finding("W011", reason, "set FLASK_SESSION_COOKIE_SAMESITE=Lax")
-    lifetime = config["PERMANENT_SESSION_LIFETIME"]
-    seconds = lifetime.total_seconds() if isinstance(lifetime, timedelta) else float(lifetime)
-    if seconds > LONGEST_SESSION.total_seconds():
-        days = f"{seconds / 86400:.0f} days"
-        reason = f"PERMANENT_SESSION_LIFETIME: a stolen session serves for {days}"
+    lifetime = service.app.permanent_session_lifetime
+    if lifetime > LONGEST_SESSION:
+        reason = f"PERMANENT_SESSION_LIFETIME: a stolen session serves for {lifetime.days} days"
         yield Finding("W027", reason, "set FLASK_PERMANENT_SESSION_LIFETIME=2678400 (31 days)")
 
 

@@ -1,0 +1,85 @@
+"""Flask's own settings are obeyed or refused at start."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask, session, url_for
+
+from app.flask_settings import BOOLEANS, NUMBERS, TEXTS, check_flask_settings
+
+CHECKED = [*BOOLEANS, *TEXTS, *NUMBERS]
+ODD: list[Any] = [1.5, [], ["x"], {}, b"x", object(), "x y;,=", "\x00", "\u00e9", -1, "-1", 10**20]
+FINE = {  # hosts may be in any alphabet
+    "SESSION_COOKIE_NAME": ["-1"],
+    "SESSION_COOKIE_DOMAIN": ["-1", "\u00e9"],
+    "SERVER_NAME": ["-1", "\u00e9"],
+}
+MORE: dict[str, list[Any]] = {
+    "SESSION_COOKIE_NAME": [123, True],
+    "SESSION_COOKIE_SAMESITE": ["foo", True],
+    "SESSION_COOKIE_SECURE": ["no", 1],
+    "SESSION_COOKIE_PATH": ["app"],
+    "APPLICATION_ROOT": [123, "app", "https://example.com/app"],
+    "PREFERRED_URL_SCHEME": ["ftp", True],
+    "SERVER_NAME": [123, "https://example.com"],
+    "PERMANENT_SESSION_LIFETIME": ["abc", 0, True],
+    "MAX_COOKIE_SIZE": ["abc", True],
+}
+
+
+def configured(**settings: Any) -> Flask:
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY="a key for tests", **settings)
+    check_flask_settings(app.config)
+    return app
+
+
+@pytest.mark.parametrize("key", CHECKED)
+def test_what_flask_cannot_use_is_refused_by_name(key: str) -> None:
+    for value in [odd for odd in ODD if odd not in FINE.get(key, [])] + MORE.get(key, []):
+        with pytest.raises(ValueError, match=rf"^{key}: .*; for example \S"):
+            configured(**{key: value})
+
+
+@pytest.mark.parametrize("key", CHECKED)
+def test_nothing_is_the_default(key: str) -> None:
+    for nothing in (None, "", " "):
+        assert configured(**{key: nothing}).config[key] == Flask.default_config[key]
+    default = Flask.default_config[key]
+    assert configured(**{key: default}).config[key] == default
+
+
+def test_what_is_obeyed_is_obeyed_by_a_session_and_its_urls() -> None:
+    app = configured(
+        SESSION_COOKIE_NAME="sid",
+        SESSION_COOKIE_HTTPONLY="False",  # as the environment has it
+        SESSION_COOKIE_SECURE="true",
+        SESSION_COOKIE_SAMESITE="strict",
+        SESSION_COOKIE_DOMAIN="shop.test",
+        PERMANENT_SESSION_LIFETIME="60",
+        APPLICATION_ROOT="/shop",
+        PREFERRED_URL_SCHEME="https",
+        SERVER_NAME="shop.test:8443",
+    )
+
+    @app.get("/login")
+    def login() -> str:
+        session["user"] = "someone"
+        return ""
+
+    cookie = (
+        app.test_client().get("/login", base_url="https://shop.test:8443").headers["Set-Cookie"]
+    )
+    assert cookie.startswith("sid=")
+    assert cookie.endswith("; Domain=shop.test; Secure; Path=/shop; SameSite=Strict")
+    assert app.permanent_session_lifetime == timedelta(minutes=1)
+    with app.app_context():
+        assert url_for("login") == "https://shop.test:8443/shop/login"
+
+
+def test_a_lifetime_may_be_a_timedelta() -> None:
+    app = configured(PERMANENT_SESSION_LIFETIME=timedelta(days=3))
+    assert app.permanent_session_lifetime == timedelta(days=3)
