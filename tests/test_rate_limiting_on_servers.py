@@ -329,3 +329,18 @@ def test_a_store_that_cannot_be_meant_is_refused_without_its_password(
     with pytest.raises(ValueError, match=says) as refusal:
         make_app(uri, RATELIMIT_STORAGE_OPTIONS=options)
     assert "secret" not in str(refusal.value)
+
+
+def test_several_workers_of_granian_do_not_serve_production_from_a_memory_each() -> None:
+    pytest.importorskip("granian", reason="pip install granian")
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(free_port())]
+    env = {**os.environ, **production_env({"FLASK_RATELIMIT_STORAGE_URI": "memory://"})}
+    started = subprocess.run(
+        [*command, "--workers", "2", "wsgi:app"],
+        cwd=SERVICE,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "E007: granian --workers=2: each worker admits the whole limit" in started.stderr

@@ -523,6 +523,19 @@ def test_metrics_that_each_worker_counts_for_itself_are_found(
     assert reasons(Service(shared.app, {"PROMETHEUS_MULTIPROC_DIR": "/run/metrics"}), "W054") == []
 
 
+@needs("rate_limiting")
+def test_the_workers_that_granian_is_told_of_on_its_command_line_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["granian", "--workers", "2", "wsgi:app"])
+    assert reasons(service(), "E007") == []  # nobody's server
+    monkeypatch.setitem(sys.modules, "granian.server", ModuleType("granian.server"))
+    (reason,) = reasons(service(), "E007")
+    assert reason.startswith("granian --workers=2: each worker admits the whole limit")
+    monkeypatch.setattr(sys, "argv", ["granian", "--workers=1", "--workers-lifetime=60"])
+    assert reasons(service(), "E007") == []
+
+
 def test_methods_that_send_back_what_a_browser_hides_are_found() -> None:
     checked = service()
     checked.app.add_url_rule("/echo", "echo", lambda: "", methods=["TRACE"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -76,12 +77,15 @@ def workers(service: Service) -> Iterator[Finding]:
     if service.limits is None:
         return
     told = int(service.config.get("RATELIMIT_WORKERS") or 1)
-    arguments = service.environ.get("GUNICORN_CMD_ARGS", "")
     values = {
         name: service.environ.get(name, "") for name in ("WEB_CONCURRENCY", "GRANIAN_WORKERS")
     }
-    if match := re.search(r"(?:^|\s)(?:-w|--workers)[= ]*(\d+)", arguments):
-        values["GUNICORN_CMD_ARGS: --workers"] = match[1]
+    arguments = {"GUNICORN_CMD_ARGS:": service.environ.get("GUNICORN_CMD_ARGS", "")}
+    if service.server == "Granian":  # its wsgi.multiprocess is false, however many there are
+        arguments["granian"] = " ".join(sys.argv)
+    for name, text in arguments.items():
+        if match := re.search(r"(?:^|\s)(?:-w|--workers)[= ]*(\d+)", text):
+            values[f"{name} --workers"] = match[1]
     for name, value in values.items():
         if not value.isdecimal() or int(value) <= told:
             continue
