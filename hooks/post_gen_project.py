@@ -85,18 +85,18 @@ def their_application(since: int) -> str:
 
 
 def how_to_adopt(path: str, lines: list[str]) -> str:
-    rows = ["No file that was here has changed; `git status` lists those that came. To use them:"]
-    if not (calls := missing(read(path))):
-        return f"No file that was here has changed, and {path!a} calls every middleware."
-    tops = "".join(read(f"app/middleware/{file}.py") for file in calls)
-    packages = sorted({*" ".join(re.findall("Needs: +pip install (.+)", tops)).split()})
-    rows += [f"    pip install {' '.join(packages)}", f"Add to {path!a}:"]
-    rows += [f"    from app.middleware.{file} import {name}" for file, name in calls.items()]
-    rows += ["and in its create_app(), after app.config is complete:"]
-    rows += [f"    {name}(app)" for name in calls.values()]
-    rows += ["(errors as problem+json: the template's app/errors.py)", "and to your configuration:"]
-    known = read(path) + read(CONFIG)
-    return "\n".join(rows + [row.rstrip() for row in lines if row.split()[0] not in known])
+    calls, known = missing(read(path)), read(path) + read(CONFIG)
+    rows = [f"No file that was here has changed, and {path!a} calls every middleware."]
+    if calls:
+        tops = "".join(read(f"app/middleware/{file}.py") for file in calls)
+        packages = sorted({*" ".join(re.findall("Needs: +pip install (.+)", tops)).split()})
+        rows = ["No file that was here has changed; `git status` lists what came. To use it:"]
+        rows += [f"    pip install {' '.join(packages)}", f"Add to {path!a}:"]
+        rows += [f"    from app.middleware.{file} import {name}" for file, name in calls.items()]
+        rows += ["and in its create_app(), after app.config is complete:"]
+        rows += [f"    {name}(app)" for name in calls.values()]
+    keys = [row.rstrip() for row in lines if row.split()[0] not in known]
+    return "\n".join([*rows, *(["Add to your configuration:", *keys] if keys else [])])
 
 
 def main(answers: dict[str, str]) -> None:
@@ -106,7 +106,7 @@ def main(answers: dict[str, str]) -> None:
     tidy(since, absent if path else [])  # beside our wsgi.py, Flask would not find theirs
     if path:
         open("app/__init__.py", "ab").close()  # for the imports, where they have none
-        return print(how_to_adopt(path, lines))
+        return print(how_to_adopt(path, [*lines, "    MAX_CONTENT_LENGTH = 1048576  # bytes"]))
     if CONFIG.stat().st_mtime_ns >= since:
         CONFIG.write_text(configure(read(CONFIG), lines), encoding="utf-8", newline="\n")
     if not ENV.exists() or ENV.stat().st_mtime_ns >= since:

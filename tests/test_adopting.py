@@ -132,7 +132,7 @@ def test_what_is_printed_is_all_that_is_to_be_added(service: Path, layout: str) 
     assert f"Add to {factory!a}:" in said
     imports = [line.strip() for line in said if line.startswith("    from app.middleware.")]
     calls = [line for line in said if re.fullmatch(r"    configure_\w+\(app\)", line)]
-    keys = said[said.index("and to your configuration:") + 1 :]
+    keys = said[said.index("Add to your configuration:") + 1 :]
     assert len(imports) == len(calls) == 10
     assert any("CORS_ORIGINS" in key for key in keys) == (layout != "own app")
 
@@ -170,6 +170,21 @@ def test_a_second_run_changes_nothing_and_says_what_is_still_missing(
     again = over(service, "-s")
     assert contents(service) == before
     assert call not in again and again.count("    configure_") == len(MIDDLEWARES) - 1
+
+
+def test_a_service_that_calls_every_middleware_is_told_which_settings_are_missing(
+    service: Path, layout: str
+) -> None:
+    said = over(service, "-s").splitlines()
+    factory = service / factory_of(layout)
+    calls = "".join(f"{line}\n" for line in said if line.startswith("    configure_"))
+    text = factory.read_text(encoding="utf-8").replace("    return app", f"{calls}    return app")
+    factory.write_text(text, encoding="utf-8")
+    again = over(service, "-s").splitlines()
+    assert again[0].endswith("calls every middleware.")
+    keys = said[said.index("Add to your configuration:") :]
+    assert again[1:] == keys
+    assert "    MAX_CONTENT_LENGTH = 1048576  # bytes" in keys
 
 
 @pytest.mark.parametrize(
