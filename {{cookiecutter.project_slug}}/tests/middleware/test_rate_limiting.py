@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import flask_limiter
@@ -84,6 +85,24 @@ def test_an_endpoint_called_static_is_limited() -> None:
     app = make_app(RATELIMIT_DEFAULT="2 per minute")
     app.add_url_rule("/files", "my.static", lambda: "file")
     assert statuses(app.test_client(), "/files", 3) == [200, 200, 429]
+
+
+@pytest.mark.parametrize("is_exempt", [False, True])
+def test_static_files_are_one_route_until_one_line_exempts_them(
+    tmp_path: Path, is_exempt: bool
+) -> None:
+    for name in ("a.css", "b.css", "c.css"):
+        (tmp_path / name).write_text("a {}")
+    app = make_app(RATELIMIT_DEFAULT="2 per minute")
+    app.static_folder = str(tmp_path)
+    if is_exempt:
+        limiter.exempt(app.view_functions["static"])
+    found = []
+    for name in ("a.css", "b.css", "c.css"):
+        with app.test_client().get(f"/static/{name}") as response:  # it has a file open
+            found.append(response.status_code)
+    assert found == [200, 200, 200 if is_exempt else 429]
+    assert statuses(app.test_client(), "/a", 3) == [200, 200, 429]
 
 
 def test_preflights_spend_nothing() -> None:
