@@ -111,6 +111,8 @@ def configure_security_headers(app: Flask) -> None:
     profile = Profile(HEADERS, page, api).changed("SECURITY_HEADERS", changes)
     security = SecurityHeaders(profile, read_parts(app.config, profile), app.config)
     exempt = Paths(read_paths(app.config, "SECURITY_HTTPS_EXCEPT", HTTPS_EXCEPT))
+    if exempt.cover("/"):
+        refuse("SECURITY_HTTPS_EXCEPT", "/", "is every path: none would be redirected", "/health")
     if read_boolean(app.config, "SECURITY_HTTPS", False):
         redirect = HttpsRedirect(exempt, lambda: app.config.get("TRUSTED_HOSTS"))
         pipeline_of(app).on_respond(redirect.respond)
@@ -213,11 +215,11 @@ class SecurityHeaders:
 
 
 def read_parts(config: Config, profile: Profile) -> dict[str, Profile]:
-    parts = {}
-    for part, changes in read_mapping(config, "SECURITY_PATHS", f'"/docs/": {EXAMPLE}').items():
+    parts, example = {}, '{"/docs/": ' + EXAMPLE + "}"
+    for part, changes in read_mapping(config, "SECURITY_PATHS", example).items():
         if part.startswith("/"):
             check_path("SECURITY_PATHS", part)
         if not isinstance(changes, Mapping):
-            refuse("SECURITY_PATHS", changes, "is not a mapping of header names to values", EXAMPLE)
+            refuse("SECURITY_PATHS", changes, "is not a mapping of header names to values", example)
         parts[part] = profile.changed(f"SECURITY_PATHS: {part}", changes, may_set_policy=True)
     return parts
