@@ -319,19 +319,11 @@ def ask_until_the_end(port: int, number: int, answered: list[str]) -> None:
 
 @pytest.mark.parametrize("sink", ["pipe", "file"])
 @pytest.mark.parametrize("how", ["SIGTERM", "time-out"])
+@pytest.mark.parametrize("number", [2000, pytest.param(100_000, marks=pytest.mark.soak)])
 def test_what_was_answered_is_a_line_though_the_service_ends_or_a_worker_is_killed(
-    how: str, sink: str, folder: Path
+    number: int, how: str, sink: str, folder: Path
 ) -> None:
-    end_in_the_middle(how, 2000, sink, folder)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("sink", ["pipe", "file"])
-@pytest.mark.parametrize("how", ["SIGTERM", "time-out"])
-def test_100_000_requests_are_lines_though_the_service_ends_or_a_worker_is_killed(
-    how: str, sink: str, folder: Path
-) -> None:
-    end_in_the_middle(how, 100_000, sink, folder)
+    end_in_the_middle(how, number, sink, folder)
 
 
 def assert_lines(ids: list[str], lines: list[dict[str, Any]]) -> None:
@@ -510,14 +502,11 @@ class Attacker:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_that_clients_send_forges_tears_or_paints_a_line(kind: str, folder: Path) -> None:
-    attack(kind, folder, 100)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("kind", KINDS)
-def test_10_000_hostile_requests_forge_no_line(kind: str, folder: Path) -> None:
-    attack(kind, folder, 10_000)
+@pytest.mark.parametrize("tries", [100, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_nothing_that_clients_send_forges_tears_or_paints_a_line(
+    tries: int, kind: str, folder: Path
+) -> None:
+    attack(kind, folder, tries)
 
 
 def attack(kind: str, folder: Path, tries: int) -> None:

@@ -42,7 +42,7 @@ from .engine.paths import Paths, read_paths
 from .engine.pipeline import ResponseParts, pipeline_of
 from .engine.seen import Seen
 from .engine.settings import read_boolean
-from .engine.shown_paths import shown_path
+from .engine.shown_paths import shown, shown_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -129,7 +129,7 @@ class Refusals:
 
     def refuse(self, environ: WSGIEnvironment) -> Forbidden:
         """The error to respond with; the log names each origin once."""
-        origin = ascii(environ.get("HTTP_ORIGIN") or "another site")[:80]
+        origin = shown(environ.get("HTTP_ORIGIN") or "another site")
         environ["security_event"] = {"event": "cross_origin_write", "origin": origin}
         if self.seen.is_new(origin):
             self.logger.warning(REFUSED, origin, environ["REQUEST_METHOD"], shown_path(environ))

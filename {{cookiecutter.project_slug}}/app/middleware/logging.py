@@ -64,7 +64,7 @@ from .engine.pipeline import pipeline_of
 from .engine.records import write_records
 from .engine.refusals import refusal_of
 from .engine.rendering import RECORD_MEMBERS, REQUEST_MEMBERS, Fields, edited, timestamp
-from .engine.routes import NO_ROUTE
+from .engine.routes import NO_ROUTE, hide_paths
 from .engine.settings import (
     Config,
     is_missing,
@@ -74,7 +74,7 @@ from .engine.settings import (
     read_seconds,
     refuse,
 )
-from .engine.shown_paths import IS_HIDDEN, hide_paths
+from .engine.shown_paths import IS_HIDDEN
 from .engine.writer import write_before_sigterm
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ A request and its response
     paths.py             which paths a setting is for
     marks.py             what a decorator says of a view or of a blueprint
     routes.py            which route a request has matched, known until its end
-    shown_paths.py       how a path stands in a message of the log
+    shown_paths.py       how a client's text and a path stand in a message of the log
     refusals.py          what a security person looks for
 Settings
     settings.py          reads configuration keys, and refuses a wrong one in one style of message

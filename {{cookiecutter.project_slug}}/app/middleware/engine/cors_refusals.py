@@ -12,7 +12,7 @@ from typing import Any
 from .origins import is_own_origin
 from .seen import MOST, Seen
 from .settings import did_you_mean
-from .shown_paths import shown_path
+from .shown_paths import shown, shown_path
 
 SAFELISTED_METHODS = {"GET", "HEAD", "POST"}  # never need permission
 MESSAGE = "A browser keeps a response from a page of %s, which asked for %s %s: %s"
@@ -73,8 +73,3 @@ class Refusals:
             path = shown_path(environ)
             self.logger.warning(MESSAGE, origin, shown(method), path, reason)
         return reason
-
-
-def shown(text: str) -> str:
-    """What a client wrote, so that it can neither split a line nor fill one."""
-    return ascii(text)[:80]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+from flask import Flask, request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -36,3 +36,13 @@ def rule_of(environ: WSGIEnvironment) -> str:
     asked = environ.pop(NOTED, None)
     rule = asked.url_rule if asked is not None else None
     return NO_ROUTE if rule is None else str(rule.rule)
+
+
+def hide_paths(app: Flask) -> None:
+    """Let Flask's record of an exception name the route and not the path."""
+
+    def log_exception(*given: Any) -> None:  # of Flask 3.2 too, which gives the context first
+        rule = getattr(request.url_rule, "rule", NO_ROUTE)
+        app.logger.error("Exception on %s [%s]", rule, request.method, exc_info=given[-1])
+
+    app.log_exception = log_exception  # type: ignore[assignment, method-assign]
