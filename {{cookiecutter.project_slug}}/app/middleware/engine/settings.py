@@ -2,9 +2,10 @@
 
     ValueError: LOG_FORMAT: 'xml' is not one of json, text; for example json
 
-Every reader takes the configuration, the key and the default that holds where the key is missing,
-None or "". A value comes from Python, or as text or JSON from the environment (FLASK_<KEY>), so a
-list may be text with commas, and a number may be text.
+Every reader takes the configuration, the key and the default. The default holds where the key is
+missing, is None, or is empty text (FLASK_<KEY>= in .env); an empty text of a list is an empty list.
+A value comes from Python, or as text or JSON from the environment (FLASK_<KEY>), so a list may be
+text with commas, and a number may be text.
 """
 
 from __future__ import annotations
