@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,11 @@ class Walker:
     proxy_port: int = 0
 
     def do(self, walk: str) -> None:
-        for kind, name, text in BLOCK.findall(walk):
+        read = 0
+        for block in BLOCK.finditer(walk):
+            self.make(walk[read : block.start()])
+            read = block.end()
+            kind, name, text = block.groups()
             if kind == "console":
                 self.type(text)
             elif kind == "diff":
@@ -69,6 +74,34 @@ class Walker:
         assert content.count(old) == 1, f"{path.name} has {content.count(old)} times:\n{old}"
         path.write_text(content.replace(old, new), encoding="utf-8", newline="\n")
 
+    def make(self, said: str) -> None:
+        """What the walk says of make in its sentences, without a network."""
+        for target in re.findall(r"`make (\w+)`", said):
+            if target == "lock":
+                self.lock()
+            else:
+                self.install()
+
+    def lock(self) -> None:
+        lines = "".join(f"{name}=={metadata.version(name)}\n" for name in self.unlocked())
+        for locked in ("requirements.txt", "requirements-dev.txt"):
+            with (self.service / locked).open("a", encoding="utf-8") as file:
+                file.write(lines)
+
+    def install(self) -> None:
+        """As the Makefile does before it runs anything: what is locked, and nothing more."""
+        assert self.unlocked() == [], "pyproject.toml asks for more than is locked: make lock"
+        transcripts.stand_in_for_the_environment(self.service)
+
+    def unlocked(self) -> list[str]:
+        """The dependencies of pyproject.toml that requirements.txt does not have."""
+        asked = (self.service / "pyproject.toml").read_text(encoding="utf-8")
+        dependencies = asked.partition("\ndependencies = [\n")[2].partition("\n]")[0]
+        names = re.findall(r'^    "([\w.-]+)', dependencies, re.M)
+        assert "Flask" in names
+        locked = (self.service / "requirements.txt").read_text(encoding="utf-8").lower()
+        return [name for name in names if not re.search(rf"^{name.lower()}==", locked, re.M)]
+
     def type(self, text: str) -> None:
         """Run the commands and compare what they print with what is said that they print."""
         commands = COMMAND.findall(text)
@@ -82,6 +115,9 @@ class Walker:
             self.run(commands)
 
     def run(self, commands: list[tuple[str, str]]) -> None:
+        files = [self.service / name for name in ("pyproject.toml", "requirements.txt")]
+        installed = (self.service / ".venv" / "run.toml").read_bytes()
+        assert installed == b"".join(path.read_bytes() for path in files), "make run comes first"
         script = "".join(f"{command}\nprintf '\\0'\n" for command, _ in commands)
         script = script.replace("127.0.0.1:8080", f"127.0.0.1:{self.proxy_port}")
         printed = self.place.shell(script, self.service).split("\0")
@@ -91,6 +127,7 @@ class Walker:
     @contextlib.contextmanager
     def served(self) -> Iterator[None]:
         """With `make run`; or, behind nginx, with `make serve`."""
+        self.install()
         conf = self.service / "nginx.conf"
         if not conf.exists():
             with self.place.served("make run", self.service):
@@ -142,6 +179,25 @@ def test_a_walk_leads_where_it_says_and_leaves_a_clean_service(walked: Path) -> 
     tests = [name for name in some if (walked / name).exists()]
     passed = python(walked, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests)
     assert passed.returncode == 0, passed.stdout[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("walk", "forgotten", "said"),
+    [
+        ("add-a-page-with-a-form", "`make lock`", "than is locked: make lock"),
+        ("add-a-database", "`make lock`", "than is locked: make lock"),
+        ("add-a-database", "`make run`", "make run comes first"),  # before flask create-tables
+    ],
+)
+def test_a_walk_that_forgets_to_lock_or_to_install_is_found(
+    walk: str, forgotten: str, said: str, tmp_path: Path
+) -> None:
+    service = baked(tmp_path / "out")
+    transcripts.stand_in_for_the_environment(service)
+    text = dict(WALK.findall((service / PAGE.name).read_text(encoding="utf-8")))[walk]
+    assert text.count(forgotten) == 1
+    with pytest.raises(AssertionError, match=said):
+        Walker(service, Place(tmp_path)).do(text.replace(forgotten, "it"))
 
 
 @pytest.mark.soak
