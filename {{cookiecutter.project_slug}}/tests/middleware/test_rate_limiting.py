@@ -14,6 +14,7 @@ import flask_limiter
 import pytest
 from flask import Blueprint, Flask, Response, request
 from flask.testing import FlaskClient
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from app.middleware.rate_limiting import (  # the one line to change in another package
     configure_rate_limiting,
@@ -218,6 +219,26 @@ def test_addresses_of_one_network_share_a_limit() -> None:
         for n in range(1, 6)
     ]
     assert seen == [200, 200, 200, 429, 429]
+
+
+def test_an_application_inside_another_has_one_header_with_the_policies_of_both() -> None:
+    outer, inner = (
+        make_app(RATELIMIT_DEFAULT="5 per minute"),
+        make_app(RATELIMIT_DEFAULT="7 per hour"),
+    )
+
+    @outer.get("/a/a")
+    def a_of_inner() -> Any:
+        return Response.from_app(inner, {**request.environ, "PATH_INFO": "/a"})
+
+    response = outer.test_client().get("/a/a")
+    policies = '"default";q=5;w=60, "default";q=7;w=3600'
+    assert response.headers.getlist("RateLimit-Policy") == [policies]
+    assert response.headers.getlist("RateLimit") == ['"default";r=4;t=60']
+
+    outer.wsgi_app = DispatcherMiddleware(outer.wsgi_app, {"/in": inner})  # type: ignore[method-assign]
+    response = outer.test_client().get("/in/a")
+    assert response.headers.getlist("RateLimit-Policy") == ['"default";q=7;w=3600']
 
 
 def test_two_applications_do_not_see_each_other() -> None:

@@ -110,6 +110,8 @@ class HeaderWriter:
             policies = nearest.policy_header
             if len(outcomes) > 1:
                 policies = ", ".join([one.policy_header for one in outcomes])
+            if ("RateLimit-Policy", policies) in headers:  # of an application inside of this one
+                return
             headers.append(("RateLimit-Policy", policies))
             headers.append(("RateLimit", f'"{limit.policy_name}";r={remaining};t={seconds}'))
         if self._legacy:
