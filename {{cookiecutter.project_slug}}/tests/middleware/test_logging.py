@@ -456,6 +456,17 @@ def test_a_start_is_a_line_for_people_too_and_none_of_a_quiet_path(log: Path) ->
     assert " GET /x 404 " in second
 
 
+def test_a_gathered_line_says_what_was_so_when_its_request_ended(log: Path) -> None:
+    app = logging_to(log, LOG_AT_ONCE=False)
+    app.add_url_rule("/", view_func=lambda: "fine")
+    environ = EnvironBuilder("/before").get_environ() | {"HTTP_USER_AGENT": "before"}
+    run_wsgi_app(app, environ, buffered=True)
+    environ.update(PATH_INFO="/after", HTTP_USER_AGENT="after", REQUEST_METHOD="AFTER")
+    sys.modules[LINES.__name__.replace("lines", "writer")].flush_all()
+    (line,) = requests_in(log)
+    assert (line["method"], line["path"], line["user_agent"]) == ("GET", "/before", "before")
+
+
 def test_a_services_own_members_come_and_others_go(log: Path) -> None:
     def edit(line: dict[str, Any], environ: dict[str, Any]) -> None:
         line["tenant"] = environ["tenant"]

@@ -164,7 +164,7 @@ class Started:
 
 def is_stream(headers: Headers) -> bool:
     """Flask writes the length of every response that it holds complete."""
-    return all(name != "Content-Length" for name, _ in headers)
+    return "Content-Length" not in dict(headers)
 
 
 def check_encoding(headers: Headers) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import TypeVar
 
 from .lines import Lines, lines_to_file, lines_to_standard_output
 from .rendering import Fields, as_harmless_json, as_json, as_text, fit, harmless, renamed
 from .settings import Config, did_you_mean, read_mapping, refuse
+
+Noted = TypeVar("Noted")
 
 LONGEST_TEXT = 1 << 14  # bytes of what people read, tracebacks and all
 
@@ -42,17 +45,28 @@ class Output:
         lines.names = self.names
 
     def write(self, fields: Fields) -> None:
-        fields = renamed(fields, self.names) if self.names else fields
-        self.lines.add(fit(fields, self.render, self.size), self.at_once)
+        self.lines.add(self.line(fields), self.at_once)
 
     def write_request(self, fields: Fields) -> None:
         """The same, of members that a client chose."""
+        self.lines.add(self.request_line(fields), self.at_once)
+
+    def note_request(self, make_line: Callable[[Noted], bytes], noted: Noted) -> None:
+        """Write a request's line, which is made when it is written.
+
+        :param make_line: makes it of what was noted; it may be called in another thread.
+        """
+        is_now = self.at_once or self.is_text  # people read a clock
+        self.lines.add(make_line(noted) if is_now else (make_line, noted), self.at_once)
+
+    def request_line(self, fields: Fields) -> bytes:
         named = renamed(fields, self.names) if self.names else fields
         line = None if self.is_text else as_harmless_json(named)
-        if line is not None:
-            self.lines.add(line, self.at_once)
-        else:
-            self.write(harmless(fields))
+        return self.line(harmless(fields)) if line is None else line
+
+    def line(self, fields: Fields) -> bytes:
+        fields = renamed(fields, self.names) if self.names else fields
+        return fit(fields, self.render, self.size)
 
     def drop(self) -> None:
         """Count a line that could not be made."""

@@ -99,6 +99,44 @@ def test_no_drop_of_many_threads_is_missed(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(written) + json.loads(count)["dropped"] == 8 * 500
 
 
+def test_a_line_is_made_of_what_was_noted_when_it_is_written_and_in_its_place() -> None:
+    slow = Slow()
+    gathered = to(slow)
+    gathered.add(b"first\n", at_once=False)
+    gathered.add((str.encode, "second\n"), at_once=False)
+    gathered.add(b"third\n", at_once=False)
+    assert gathered.flush()
+    assert b"".join(slow.taken) == b"first\nsecond\nthird\n"
+
+
+def test_a_line_that_cannot_be_made_is_counted_and_the_others_are_written() -> None:
+    slow = Slow()
+    gathered = to(slow)
+    gathered.add((str.encode, "\ud800"), at_once=False)
+    gathered.add(b"line\n", at_once=False)
+    assert gathered.flush()
+    line, count = b"".join(slow.taken).splitlines()
+    assert (line, json.loads(count)["dropped"]) == (b"line", 1)
+
+
+def test_what_waits_for_a_stalled_reader_is_made_and_counts_with_its_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a line is made of may be larger than the line, and is not kept for long."""
+    monkeypatch.setattr(lines, "MOST_BYTES", 5000)
+    slow = Slow()
+    slow.room = 0
+    gathered = to(slow)
+    for _ in range(20):
+        gathered.add((lambda size: b"x" * size + b"\n", 999), at_once=False)
+        assert not gathered.flush()
+    assert (gathered.gathered, gathered.size) == ([], 5000)
+    slow.room = 1 << 20
+    assert gathered.flush()
+    *written, count = b"".join(slow.taken).splitlines()
+    assert len(written) + json.loads(count)["dropped"] == 20
+
+
 def test_lines_that_come_while_others_are_written_are_gathered_and_not_written_one_by_one() -> None:
     class Busy(Slow):
         def send(self, data: bytes) -> int:
