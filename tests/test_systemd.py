@@ -115,6 +115,8 @@ def test_a_stop_waits_for_the_request_in_flight(machine: Machine) -> None:
 
 def test_settings_that_cannot_be_read_are_one_line_and_no_restart(machine: Machine) -> None:
     until(lambda: status(f"http://127.0.0.1:{machine.port}/health") == 200)
+    # both workers, none of which is still to read .env
+    until(lambda: machine.said().rpartition("Starting gunicorn")[2].count("Worker serving") == 2)
     machine("sh", "-c", "umask 077; echo FLASK_LOG_LEVEL=DEBUG > /srv/flask-service/.env")
     before = len(machine.said().splitlines())
     failed = machine.engine.run("exec", machine.container, "systemctl", "restart", "flask-service")
