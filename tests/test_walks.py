@@ -186,7 +186,9 @@ def test_a_walk_leads_where_it_says_and_leaves_a_clean_service(walked: Path) -> 
     [
         ("add-a-page-with-a-form", "`make lock`", "than is locked: make lock"),
         ("add-a-database", "`make lock`", "than is locked: make lock"),
-        ("add-a-database", "`make run`", "make run comes first"),  # before flask create-tables
+        pytest.param(  # before flask create-tables
+            *("add-a-database", "`make run`", "make run comes first"), marks=pytest.mark.soak
+        ),
     ],
 )
 def test_a_walk_that_forgets_to_lock_or_to_install_is_found(
