@@ -113,7 +113,8 @@ class Lines:
             try:
                 made.append(line if isinstance(line, bytes) else line[0](line[1]))
             except Exception:  # something odd in what a client sent
-                self.count_drop()
+                with self.lock:
+                    self.count_drop()
         with self.lock:
             self.made += made
             self.size += sum(map(len, made)) - sum(map(_size_of, gathered))

@@ -6,13 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TypeVar
 
 from .lines import Lines, lines_to_file, lines_to_standard_output
 from .rendering import Fields, as_harmless_json, as_json, as_text, fit, harmless, renamed
 from .settings import Config, did_you_mean, read_mapping, refuse
-
-Noted = TypeVar("Noted")
 
 LONGEST_TEXT = 1 << 14  # bytes of what people read, tracebacks and all
 
@@ -51,13 +48,13 @@ class Output:
         """The same, of members that a client chose."""
         self.lines.add(self.request_line(fields), self.at_once)
 
-    def note_request(self, make_line: Callable[[Noted], bytes], noted: Noted) -> None:
+    def note_request(self, make_line: Callable[[Fields], bytes], fields: Fields) -> None:
         """Write a request's line, which is made when it is written.
 
-        :param make_line: makes it of what was noted; it may be called in another thread.
+        :param make_line: makes it of the members; it may be called in another thread.
         """
         is_now = self.at_once or self.is_text  # people read a clock
-        self.lines.add(make_line(noted) if is_now else (make_line, noted), self.at_once)
+        self.lines.add(make_line(fields) if is_now else (make_line, fields), self.at_once)
 
     def request_line(self, fields: Fields) -> bytes:
         named = renamed(fields, self.names) if self.names else fields
