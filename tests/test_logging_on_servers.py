@@ -428,7 +428,8 @@ def stall(
     """
     pipe = Pipe()
     agent = "a" * 900  # so that the pipe is full after some 800 lines
-    with serving(kind, folder, stdout=pipe, MOST_BYTES="100000") as server:
+    room = "1000000" if seconds else "100000"  # for a fast server's lines of 100 ms at the least
+    with serving(kind, folder, stdout=pipe, MOST_BYTES=room) as server:
         began = time.monotonic()
         ids, stalled = ask_often(server, requests, agent)
         while time.monotonic() - began < seconds:
