@@ -8,12 +8,13 @@ import json
 import re
 import ssl
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from tests.parts import require
-from tests.servers import SERVICE, TEMPLATE, free_port, gunicorn, nginx
+from tests.servers import SERVICE, TEMPLATE, free_port, gunicorn, nginx, production_env
 
 PAGE = (TEMPLATE / "docs" / "deployment.md").read_text(encoding="utf-8")
 KEYS = json.dumps({"mobile": {"keys": ["ab" * 32]}})
@@ -34,6 +35,14 @@ def status(url: str, **headers: str) -> int:
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+def test_no_request_waits_while_what_lives_as_long_as_the_process_is_looked_at() -> None:
+    script = "import gc, sys, wsgi; sys.exit(f'{gc.get_freeze_count()} {len(gc.get_objects())}')"
+    command = [sys.executable, "-c", script]
+    said = subprocess.run(command, cwd=SERVICE, env=production_env(None), capture_output=True)
+    frozen, looked_at = map(int, said.stderr.split())
+    assert frozen > 20 * looked_at
 
 
 def test_behind_the_nginx_of_the_docs_clients_are_told_apart_and_cannot_forge_an_address(
