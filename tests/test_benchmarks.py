@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from benchmarks.checks import NotDone, check, check_wsgi, lines, wsgi_sender
 from benchmarks.contenders import build
 from benchmarks.duties import ORIGIN, Settings
 from benchmarks.entries import Entry, on_redis, one_process
-from benchmarks.in_process import BUILD, Failed, Seat, in_turns, workers
+from benchmarks.in_process import BUILD, Failed, Seat, in_turns, python_environment, workers
 from benchmarks.load import load
 from benchmarks.ours import ALL
 from benchmarks.over_http import serving
@@ -32,6 +33,17 @@ from tests.servers import SERVICE, TEMPLATE, redis
 REQUIREMENT = re.compile(r'"([A-Za-z][\w.\[\],-]*>=[^";]*)')
 OURS = ["four", "eight", "generated", "decorated", *(f"only {part}" for part in ALL)]
 RECIPES = ["recipe", "recipe+talisman"]
+ONE_BLOCK = """
+import os, sys
+from pathlib import Path
+from benchmarks.contenders import build
+from benchmarks.duties import Settings
+from benchmarks.wsgi_client import Client
+import app.middleware.engine.writer as writer
+writer.GATHER_SECONDS = 60
+Client(build("only logging", Settings(Path(sys.argv[1])))).block("plain", 5)
+os._exit(0)  # nothing is written at the end
+"""
 
 
 @pytest.mark.parametrize("name", ["bare", "floor", *OURS])
@@ -49,6 +61,13 @@ def test_the_recipe_does_its_work(name: str, tmp_path: Path) -> None:
 def test_every_kind_of_request_gets_its_status(tmp_path: Path) -> None:
     with workers(Path(sys.executable), tmp_path, [Seat("four", "four", {})], check=True) as group:
         assert set(in_turns(group, KINDS, rounds=1, requests=3)) == set(KINDS)
+
+
+def test_a_block_pays_for_the_lines_that_it_leaves_to_the_writer(tmp_path: Path) -> None:
+    log = tmp_path / "service.log"
+    command = [sys.executable, "-c", ONE_BLOCK, str(log)]
+    subprocess.run(command, cwd=TEMPLATE, env=python_environment(), check=True, timeout=30)
+    assert len(log.read_bytes().splitlines()) == 5
 
 
 def test_an_answer_of_another_status_stops_the_run(tmp_path: Path) -> None:
