@@ -379,7 +379,7 @@ def test_streams_have_their_real_duration_and_end(kind: str, folder: Path) -> No
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n")
             client.recv(100_000)
-        eventually(lambda: len(requests_in(parse(file.read_bytes()))) == 4)
+        eventually(lambda: counted(file.read_bytes()) == 4)
     lines = requests_in(parse(file.read_bytes()))
     by_path = {line["path"]: line for line in lines}
     assert by_path["/stream"]["duration_ms"] >= 100

@@ -70,7 +70,8 @@ app = service.create_app("production")
 
 
 def lines(server: Server, path: str) -> list[dict[str, Any]]:
-    records = [json.loads(line) for line in server.output().splitlines() if line[:1] == "{"]
+    whole = server.output().rpartition("\n")[0]  # it may be in the middle of the last line
+    records = [json.loads(line) for line in whole.splitlines() if line[:1] == "{"]
     return [record for record in records if record.get("path") == path]
 
 

@@ -178,16 +178,17 @@ def ask(app: Flask, kind: Kind, origin: str | None = None) -> Received:
 
 
 class Log:
-    """The lines that were written since the last look."""
+    """The lines that were written since the last look: whole ones, a server may be in the last."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.read = path, 0
         path.touch()
 
     def new(self) -> list[dict[str, Any]]:
-        text = self.path.read_bytes()[self.read :]
-        self.read += len(text)
-        records = [json.loads(line) for line in text.splitlines()]
+        written = self.path.read_bytes()[self.read :]
+        whole = written[: written.rfind(b"\n") + 1]
+        self.read += len(whole)
+        records = [json.loads(line) for line in whole.splitlines()]
         return [record for record in records if record["message"] == "request_completed"]
 
 
