@@ -9,6 +9,7 @@ Standards: RFC 8259, RFC 7493 (I-JSON).
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from itertools import chain
 from math import isinf
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 LEVELS = 100  # Python's own limit is near 1,000 and differs between versions
+KEPT_ENCODER = lru_cache(8)(json.JSONEncoder)  # json.dumps() makes a new one for each document
 
 
 def make_json_strict(app: Flask) -> None:
@@ -34,6 +36,8 @@ class StrictJSON(DefaultJSONProvider):
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         kwargs.setdefault("allow_nan", False)
+        if "default" not in kwargs:
+            kwargs.setdefault("cls", KEPT_ENCODER)
         return super().dumps(obj, **kwargs)
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:

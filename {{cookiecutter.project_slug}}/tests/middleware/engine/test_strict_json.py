@@ -38,6 +38,15 @@ def test_arguments_of_the_caller_are_passed_on(json: Any) -> None:
     assert json.dumps({"b": 1, "a": 2}, sort_keys=False) == '{"b": 1, "a": 2}'
 
 
+def test_what_the_provider_is_told_later_is_obeyed(json: Any) -> None:
+    assert json.dumps({"b": "\u00e9", "a": 2}) == '{"a": 2, "b": "\\u00e9"}'
+    json.sort_keys = json.ensure_ascii = False
+    assert json.dumps({"b": "\u00e9", "a": 2}) == '{"b": "\u00e9", "a": 2}'
+    json.default = lambda value: f"{value.real:.0f}"
+    assert json.dumps([1j]) == '["0"]'
+    assert json.dumps([1j], default=str) == '["1j"]'
+
+
 def test_a_response_never_holds_what_is_not_json(json: Any) -> None:
     with pytest.raises(ValueError, match="JSON"):
         json.dumps(float("nan"))
