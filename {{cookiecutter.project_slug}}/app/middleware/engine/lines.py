@@ -12,6 +12,7 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ from .rendering import as_json, renamed, timestamp
 from .writer import has_ended, register, wake
 
 MOST_BYTES = 1 << 22  # that wait to be written
-LEAST_BYTES = 300  # of a line that is not made yet
+EACH = 300  # bytes that each line counts for while it is gathered, besides its own if it is made
 
 Noted = tuple[Callable[[Any], bytes], Any]  # a function, and what it makes a line of
 
@@ -37,29 +38,41 @@ class Lines:
 
     def reset(self) -> None:
         """Begin anew, as after a fork: what the parent has gathered is the parent's."""
-        self.lock = threading.RLock()  # of what is gathered
-        self.gathered: list[bytes | Noted] = []
+        self.lock = threading.RLock()  # of what is made and counted
+        self.gathered: deque[bytes | Noted] = deque()
         self.made: list[bytes] = []  # of what was gathered
-        self.size = 0  # of both
+        self.size = 0  # of the lines in both
         self.dropped = 0  # since the last count was written
         self.writing = threading.RLock()
         self.is_writing = False
         self.taken: list[bytes] = []  # the newest first
         self.unsent = b""
 
-    def add(self, line: bytes | Noted, at_once: bool) -> None:
+    def add(self, line: bytes, at_once: bool) -> None:
         if self.destination is None:
             return
-        size = _size_of(line)
         with self.lock:
             is_first = not self.gathered
-            if self.size + size > MOST_BYTES:
+            if self.size + len(line) + EACH * len(self.gathered) > MOST_BYTES:
                 self.count_drop()
             else:
                 self.gathered.append(line)
-                self.size += size
+                self.size += len(line)
         if is_first or at_once:  # else the writer knows already that there is something to write
             self.write_or_wake(at_once)
+
+    def note(self, noted: Noted) -> None:
+        """Add a line that is made when it is written. Every request does so: without a lock."""
+        gathered = self.gathered
+        is_first = not gathered
+        if self.destination is None:
+            return
+        if self.size + EACH * (len(gathered) + 1) > MOST_BYTES:
+            self.drop(at_once=False)
+            return
+        gathered.append(noted)
+        if is_first:
+            self.write_or_wake(at_once=False)
 
     def drop(self, at_once: bool) -> None:
         """Count a line that cannot be made."""
@@ -106,18 +119,20 @@ class Lines:
 
     def make(self) -> None:
         """Make lines of what has been gathered; others may gather meanwhile."""
-        with self.lock:
-            gathered, self.gathered = self.gathered, []
-        made = []
-        for line in gathered:
+        made, size = [], 0
+        for _ in range(len(self.gathered)):
+            line = self.gathered.popleft()
             try:
-                made.append(line if isinstance(line, bytes) else line[0](line[1]))
+                if not isinstance(line, bytes):
+                    line = line[0](line[1])
+                    size += len(line)
+                made.append(line)
             except Exception:  # something odd in what a client sent
                 with self.lock:
                     self.count_drop()
         with self.lock:
             self.made += made
-            self.size += sum(map(len, made)) - sum(map(_size_of, gathered))
+            self.size += size
 
     def take(self) -> None:
         with self.lock:
@@ -143,10 +158,6 @@ class Lines:
             lines.append(self.taken.pop())
             room -= len(lines[-1])
         return b"".join(lines)
-
-
-def _size_of(line: bytes | Noted) -> int:
-    return len(line) if isinstance(line, bytes) else LEAST_BYTES
 
 
 def _count_of(dropped: int, names: Mapping[str, str]) -> bytes:

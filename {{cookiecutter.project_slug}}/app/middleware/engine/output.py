@@ -53,8 +53,10 @@ class Output:
 
         :param make_line: makes it of the members; it may be called in another thread.
         """
-        is_now = self.at_once or self.is_text  # people read a clock
-        self.lines.add(make_line(fields) if is_now else (make_line, fields), self.at_once)
+        if self.at_once or self.is_text:  # people read a clock
+            self.lines.add(make_line(fields), self.at_once)
+        else:
+            self.lines.note((make_line, fields))
 
     def request_line(self, fields: Fields) -> bytes:
         named = renamed(fields, self.names) if self.names else fields

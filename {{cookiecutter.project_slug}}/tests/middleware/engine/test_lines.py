@@ -64,7 +64,7 @@ def test_a_line_that_was_taken_in_part_is_completed_before_any_other() -> None:
 def test_what_finds_no_room_is_counted_and_the_count_stands_where_the_lines_would(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lines, "MOST_BYTES", 12)
+    monkeypatch.setattr(lines, "MOST_BYTES", 2 * (len(b"line0\n") + lines.EACH))
     slow = Slow()
     slow.room = 0
     gathered = to(slow)
@@ -99,11 +99,29 @@ def test_no_drop_of_many_threads_is_missed(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(written) + json.loads(count)["dropped"] == 8 * 500
 
 
+def test_no_line_of_many_threads_is_lost_while_others_are_written() -> None:
+    slow = Slow()
+    gathered = to(slow)
+
+    def note_often(thread: int) -> None:
+        for number in range(500):
+            gathered.note((b"%d %d\n".__mod__, (thread, number)))
+
+    threads = [threading.Thread(target=note_often, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert gathered.flush()
+    assert gathered.flush()
+    written = b"".join(slow.taken).splitlines()
+    assert sorted(written) == sorted(b"%d %d" % (t, n) for t in range(8) for n in range(500))
+
+
 def test_a_line_is_made_of_what_was_noted_when_it_is_written_and_in_its_place() -> None:
     slow = Slow()
     gathered = to(slow)
     gathered.add(b"first\n", at_once=False)
-    gathered.add((str.encode, "second\n"), at_once=False)
+    gathered.note((str.encode, "second\n"))
     gathered.add(b"third\n", at_once=False)
     assert gathered.flush()
     assert b"".join(slow.taken) == b"first\nsecond\nthird\n"
@@ -112,7 +130,7 @@ def test_a_line_is_made_of_what_was_noted_when_it_is_written_and_in_its_place() 
 def test_a_line_that_cannot_be_made_is_counted_and_the_others_are_written() -> None:
     slow = Slow()
     gathered = to(slow)
-    gathered.add((str.encode, "\ud800"), at_once=False)
+    gathered.note((str.encode, "\ud800"))
     gathered.add(b"line\n", at_once=False)
     assert gathered.flush()
     line, count = b"".join(slow.taken).splitlines()
@@ -128,9 +146,9 @@ def test_what_waits_for_a_stalled_reader_is_made_and_counts_with_its_size(
     slow.room = 0
     gathered = to(slow)
     for _ in range(20):
-        gathered.add((lambda size: b"x" * size + b"\n", 999), at_once=False)
+        gathered.note((lambda size: b"x" * size + b"\n", 999))
         assert not gathered.flush()
-    assert (gathered.gathered, gathered.size) == ([], 5000)
+    assert (list(gathered.gathered), gathered.size) == ([], 5000)
     slow.room = 1 << 20
     assert gathered.flush()
     *written, count = b"".join(slow.taken).splitlines()
@@ -147,7 +165,7 @@ def test_lines_that_come_while_others_are_written_are_gathered_and_not_written_o
     gathered = to(busy)
     gathered.add(b"first\n", at_once=False)
     assert gathered.flush()
-    assert (busy.taken, gathered.gathered) == ([b"first\n"], [b"meanwhile\n"])
+    assert (busy.taken, list(gathered.gathered)) == ([b"first\n"], [b"meanwhile\n"])
 
 
 def test_a_line_that_is_made_while_another_is_written_neither_waits_nor_is_lost() -> None:
