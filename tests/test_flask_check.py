@@ -31,6 +31,15 @@ def test_a_new_service_in_development_has_no_finding(service: Path) -> None:
     assert "No risk found." in done.stdout
 
 
+@pytest.mark.parametrize("command", ["check", "run", "routes"])
+def test_of_a_wrong_key_the_command_line_shows_one_message_and_no_traceback(
+    service: Path, command: str
+) -> None:
+    done = python(service, "-m", "flask", command, FLASK_CORS_ORIGINS="example.com")
+    assert done.returncode == 1
+    assert re.fullmatch(r"Error: CORS_ORIGINS: 'example.com' has no scheme; .*\n", done.stderr)
+
+
 def test_a_configured_service_in_production_has_no_error_and_no_warning(service: Path) -> None:
     done = python(service, "-m", "flask", "--app", "wsgi", "check", "--json", **SANE)
     assert done.returncode == 0, done.stderr

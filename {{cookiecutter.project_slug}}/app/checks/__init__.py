@@ -33,6 +33,7 @@ from flask.cli import ScriptInfo
 from app.checks.command import check_command
 from app.checks.finding import findings
 from app.checks.service import Service
+from app.middleware.engine.settings import SettingError
 
 for module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{module.name}")
@@ -51,7 +52,7 @@ def configure_checks(app: Flask) -> None:
     found = findings(service, at_start=True)
     errors = [f"{f.code}: {f.reason}; {f.remedy}" for f in found if f.level == "error"]
     if errors:
-        raise ValueError("\n  ".join(["production refuses to start:", *errors]))
+        raise SettingError("\n  ".join(["production refuses to start:", *errors]))
     warnings = [f"{f.code} {f.reason}" for f in found if f.level == "warning"]
     if warnings:
         app.logger.warning("flask check says: %s", "; ".join(warnings))

@@ -84,6 +84,7 @@ from .engine.networks import read_networks
 from .engine.pipeline import pipeline_of
 from .engine.redis_client import open_store
 from .engine.settings import (
+    SettingError,
     read_boolean,
     read_choice,
     read_function,
@@ -142,7 +143,7 @@ def configure_rate_limiting(app: Flask) -> None:
         return
     for key, remedy in NOT_OFFERED.items():
         if config.get(key) is not None:
-            raise ValueError(f"{key}: {remedy}: remove the key")
+            raise SettingError(f"{key}: {remedy}: remove the key")
     read_choice(config, "RATELIMIT_STRATEGY", [STRATEGY])
     keys = StoreKeys(read_text(config, "RATELIMIT_KEY_PREFIX", app.name))
     store = make_store(config, keys)
@@ -225,7 +226,7 @@ def make_store(config: Config, keys: StoreKeys) -> Store:
     try:
         return open_store(uri, own, seconds, memory, keys.prefix, partial(processes, config))
     except TypeError as error:
-        raise ValueError(f"RATELIMIT_STORAGE_OPTIONS: {error}: remove what is unknown") from None
+        raise SettingError(f"RATELIMIT_STORAGE_OPTIONS: {error}: remove what is unknown") from None
     except ValueError as error:
         refuse_secret(key, str(error), "redis://:password@host:6379/0, special characters as %40")
 

@@ -22,7 +22,7 @@ from flask_limiter._limits import RuntimeLimit as RuntimeLimit
 from limits import RateLimitItem, parse_many
 
 from .marks import handler_of, mark
-from .settings import refuse
+from .settings import SettingError, refuse
 
 EXAMPLE = "200 per hour;50 per minute"
 MOST = 10**15  # requests in a window; a store counts in floating point
@@ -161,7 +161,7 @@ class Limiter(flask_limiter.Limiter):
         check_limits(name, limit_value)
         check_cost(f"{name} cost", cost, limit_value)
         if options.pop("meta_limits", None):
-            raise ValueError(f"{name}: meta_limits are not offered; for example a second limit")
+            raise SettingError(f"{name}: meta_limits are not offered; for example a second limit")
         return Declaration(
             limit_provider=limit_value,
             limiter=self,
@@ -220,7 +220,9 @@ class Limiter(flask_limiter.Limiter):
 
 
 def _refuse_route_limit(*_: Any, **__: Any) -> None:
-    raise ValueError("RouteLimit: limits that nobody would check; for example @limiter.limit(...)")
+    raise SettingError(
+        "RouteLimit: limits that nobody would check; for example @limiter.limit(...)"
+    )
 
 
 def functions_of(view: Any, method: str) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """Reads configuration keys; a wrong value is refused in one style of message.
 
-    ValueError: LOG_FORMAT: 'xml' is not one of json, text; for example json
+    LOG_FORMAT: 'xml' is not one of json, text; for example json
 
 Every reader takes the configuration, the key and the default. The default holds where the key is
 missing, is None, or is empty text (FLASK_<KEY>= in .env); an empty text of a list is an empty list.
@@ -15,21 +15,27 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
+from click import ClickException
+
 Config = Mapping[str, Any]
 
 SHOWN = 80  # characters of a value in a message
 
 
+class SettingError(ClickException, ValueError):
+    """One of which the command line, `flask run` say, shows the message and no traceback."""
+
+
 def refuse(key: str, value: object, problem: str, example: object) -> NoReturn:
-    """:raises ValueError: always: which key, its value, what it is not and what to write."""
+    """:raises SettingError: always: which key, its value, what it is not and what to write."""
     shown = ascii(value)
     shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
-    raise ValueError(f"{key}: {shown} {problem}; for example {example}")
+    raise SettingError(f"{key}: {shown} {problem}; for example {example}")
 
 
 def refuse_secret(key: str, problem: str, example: object) -> NoReturn:
     """The same, without the value: it may be a password or a key."""
-    raise ValueError(f"{key}: {problem}; for example {example}")
+    raise SettingError(f"{key}: {problem}; for example {example}")
 
 
 def is_missing(value: object) -> bool:
