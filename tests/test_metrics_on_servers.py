@@ -35,14 +35,6 @@ WITH_KEY = {"X-API-Key": KEY, "Content-Type": "application/json"}
 ORDER = '{"item": "tea", "quantity": 2}'
 
 
-@pytest.fixture(autouse=True)
-def alone() -> Iterator[None]:
-    """One after another, whichever process runs them: they look at the folders of all services."""
-    with open(Path(tempfile.gettempdir()) / "tests-of-metrics.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 MIXED: list[tuple[str, str, dict[str, str], str]] = [
     ("GET", "/api/ping", {}, ""),
     ("GET", "/api/ping", {"Origin": "https://evil.example"}, ""),
@@ -98,6 +90,14 @@ configure_metrics(app)
 app.add_url_rule("/tea", "tea", lambda: "tea")
 app.add_url_rule("/slow", "slow", lambda: time.sleep(60))
 """
+
+
+@pytest.fixture(autouse=True)
+def alone() -> Iterator[None]:
+    """One after another, whichever process runs them: they look at the folders of all services."""
+    with open(Path(tempfile.gettempdir()) / "tests-of-metrics.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def ask(port: int, method: str, path: str, headers: dict[str, str], body: str = "") -> int:

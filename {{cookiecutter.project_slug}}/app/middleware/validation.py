@@ -47,7 +47,7 @@ from werkzeug.exceptions import UnsupportedMediaType as WerkzeugUnsupportedMedia
 from .engine.bodies import expect_exact_body, has_body
 from .engine.forms import URLENCODED, StrictFormParser
 from .engine.kept_headers import keep_headers
-from .engine.marks import mark
+from .engine.marks import handler_of, mark
 from .engine.pipeline import pipeline_of
 from .engine.settings import Config, as_items, read_list, read_mapping, read_whole_number, refuse
 from .engine.strict_json import make_json_strict, refuse_json
@@ -123,7 +123,7 @@ def body_limit(length: int) -> Callable[[View], View]:
 def own_limit(view: Callable[..., Any], method: str) -> int | None:
     """What @body_limit says of a view: of its method, of the view or of its class."""
     cls = getattr(view, "view_class", None)
-    for marked in (getattr(cls, method.lower(), None), view, cls):
+    for marked in (handler_of(cls, method), view, cls):
         limit = getattr(marked, "body_limit", None)
         if isinstance(limit, int):
             return limit

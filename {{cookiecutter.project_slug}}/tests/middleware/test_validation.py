@@ -276,6 +276,10 @@ def test_a_class_of_views_and_one_of_its_methods_have_limits_too() -> None:
         def put(self) -> Any:
             return {}, 201
 
+        @body_limit(1)
+        def get(self) -> Any:
+            return {}
+
     class Decorated(MethodView):
         decorators = [body_limit(5)]  # noqa: RUF012
 
@@ -293,6 +297,9 @@ def test_a_class_of_views_and_one_of_its_methods_have_limits_too() -> None:
     assert send(app, "/OneMethod", b"x" * 21, method="PUT").status_code == 413
     assert send(app, "/EveryMethod", b"x" * 50, method="PUT").status_code == 201
     assert send(app, "/EveryMethod", b"x" * 51, method="PUT").status_code == 413
+    for method in ("GET", "HEAD"):
+        assert send(app, "/EveryMethod", b"x", method=method).status_code == 200
+        assert send(app, "/EveryMethod", b"xx", method=method).status_code == 413
 
 
 def test_a_body_can_be_read_in_pieces() -> None:
