@@ -440,6 +440,7 @@ def stall(
         eventually(lambda: counted(pipe.data) == len(ids))  # without another request
         later, read = ask_often(server, requests if seconds else 80, agent)
         ids += later
+        eventually(lambda: counted(pipe.data) == len(ids))  # its line comes after an answer
     lines = parse(pipe.close())
     written = requests_in(lines)
     assert dropped_in(lines) > 0

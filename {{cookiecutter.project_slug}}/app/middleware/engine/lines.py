@@ -71,7 +71,7 @@ class Lines:
             self.drop(at_once=False)
             return
         gathered.append(noted)
-        if is_first:
+        if is_first or has_ended():
             self.write_or_wake(at_once=False)
 
     def drop(self, at_once: bool) -> None:
