@@ -389,14 +389,24 @@ def test_health_checks_are_quiet_while_all_is_well(log: Path) -> None:
     ]
 
 
-def sleep(seconds: float) -> str:
-    time.sleep(seconds)
-    return ""
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], str]:
+    """Lets so many seconds pass at once, for a view."""
+    passed, clock = [0.0], time.perf_counter
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + passed[0])
+
+    def pass_time(seconds: float) -> str:
+        passed[0] += seconds
+        return ""
+
+    return pass_time
 
 
-def test_a_quiet_path_that_is_slow_or_left_is_not_quiet(log: Path) -> None:
-    app = logging_to(log, LOG_SKIP=["/slow", "/left"], LOG_SLOW=0.01)
-    app.add_url_rule("/slow", "slow", view_func=lambda: sleep(0.02))
+def test_a_quiet_path_that_is_slow_or_left_is_not_quiet(
+    log: Path, pass_time: Callable[[float], str]
+) -> None:
+    app = logging_to(log, LOG_SKIP=["/slow", "/left"], LOG_SLOW=60)
+    app.add_url_rule("/slow", "slow", view_func=lambda: pass_time(60.1))
     app.add_url_rule("/left", "left", view_func=lambda: Response(iter("abc")))
     ask(app, "/slow")
     body, *_ = run_wsgi_app(app, EnvironBuilder("/left").get_environ())
@@ -427,11 +437,11 @@ def test_a_secret_in_the_path_is_not_logged_where_the_routes_rule_is(log: Path, 
     assert written.replace("%20", " ").count("(no route)") == 2
 
 
-def test_a_slow_request_is_a_warning(log: Path) -> None:
-    app = logging_to(log, LOG_SLOW="0.02")
-    app.add_url_rule("/<float:seconds>", view_func=sleep)
+def test_a_slow_request_is_a_warning(log: Path, pass_time: Callable[[float], str]) -> None:
+    app = logging_to(log, LOG_SLOW="60")
+    app.add_url_rule("/<float:seconds>", view_func=pass_time)
     ask(app, "/0.0")
-    ask(app, "/0.03")
+    ask(app, "/60.1")
     assert [line["level"] for line in lines_of(log)] == ["INFO", "WARNING"]
 
 
