@@ -48,6 +48,7 @@ FORWARDED = {
     "HTTP_X_FORWARDED_HOST": "X-Forwarded-Host",
     "HTTP_FORWARDED": "Forwarded",
 }
+READ = [key for key in FORWARDED if key != "HTTP_FORWARDED"]
 UNTRUSTED = (
     "%s arrived and no proxy is trusted, so it is ignored: all that comes through a proxy shares "
     "the proxy's address and its rate limit, and https is not seen. If N proxies of yours stand "
@@ -105,6 +106,9 @@ class TrustedProxies:
     def identify(self, environ: WSGIEnvironment) -> None:
         if self.is_watching:
             self.watch(environ)
+        for key in READ:
+            if '"' in environ.get(key, ""):  # for Werkzeug it hides what a proxy adds behind it
+                environ[key] = environ[key].replace('"', "")
         protos = self.values_of(environ, "HTTP_X_FORWARDED_PROTO")
         fix = self.fix_for(protos, self.values_of(environ, "HTTP_X_FORWARDED_HOST"))
         fix(environ, no_application)  # it changes the environ in place

@@ -80,6 +80,15 @@ def test_behind_one_proxy_the_client_is_what_that_proxy_says() -> None:
     assert seen == {"from": "203.0.113.7", "scheme": "https", "host": "api.example.com"}
 
 
+@pytest.mark.parametrize("sent", ['"', '"x', 'x="y', '\\"', '"a", "b', '"1.1.1.1\\"', "'", "x, ,"])
+@pytest.mark.parametrize("behind", [[], ["192.0.2.8"], ["192.0.2.8", "192.0.2.9"]])
+def test_no_client_can_hide_behind_its_proxy(sent: str, behind: list[str]) -> None:
+    """A proxy's address is another bucket, and often in RATELIMIT_ALLOW."""
+    app = service(TRUSTED_PROXIES=1 + len(behind))
+    added = ", ".join([sent, "203.0.113.7", *behind])
+    assert seen_by(app, x_forwarded_for=added)["from"] == "203.0.113.7"
+
+
 @pytest.mark.parametrize(
     ("hops", "address"), [(1, "192.0.2.3"), ("2", "192.0.2.2"), (3, "192.0.2.1"), (4, "10.0.0.1")]
 )
