@@ -78,7 +78,7 @@ services = st.fixed_dictionaries(
 requests = st.lists(
     st.tuples(
         st.sampled_from(PATHS),
-        st.sampled_from(["GET", "POST", "HEAD"]),
+        st.sampled_from(["GET", "POST"]),  # for the library a HEAD is not a GET, for us it is
         st.sampled_from(["192.0.2.1", "192.0.2.2", "::ffff:192.0.2.1"]),
     ),
     min_size=1,
