@@ -57,8 +57,6 @@ def test_a_resolved_limit_has_the_members_that_we_fill_in() -> None:
     ("name", "parameters"),
     [
         ("add_decorated_limit", ["route", "limit", "override"]),
-        ("add_blueprint_limit", ["blueprint", "limit"]),
-        ("add_blueprint_exemption", ["blueprint", "scope"]),
         ("blueprint_limits", ["app", "blueprint"]),
         ("exemption_scope", ["app", "endpoint", "blueprint"]),
         ("resolve_limits", ["app", "endpoint", "blueprint"]),

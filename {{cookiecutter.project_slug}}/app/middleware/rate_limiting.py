@@ -53,8 +53,8 @@ RATELIMIT_APPLICATION_DEDUCT_WHEN  none
 `limiter` declares as Flask-Limiter's does: @limiter.limit("5 per minute"), @limiter.exempt,
 shared_limit, limits of blueprints and the `flask limiter` commands. What is different: all limits
 of a request are one atomic step (a refused request spends nothing), in one round trip; unknown
-paths, 405 and redirects count too; a limit belongs to the function that was decorated; what
-`deduct_when` decides is counted first and handed back; a bad limit is refused at start; two
+paths, 405 and redirects count too; a limit belongs to the function or blueprint that was decorated;
+what `deduct_when` decides is counted first and handed back; a bad limit is refused at start; two
 applications in one process have limits of their own. A bucket is an IPv4 address, an IPv6 /64, or
 a caller of authentication.py: its own "limits" come before its tier's and RATELIMIT_CALLERS.
 

@@ -263,6 +263,41 @@ def test_an_exempt_view_of_a_limited_blueprint_is_not_counted() -> None:
     assert statuses(app.test_client(), "/other", 2) == [200, 429]
 
 
+def blueprint(name: str, *inner: Blueprint) -> Blueprint:
+    """With a view at /<name>, and other blueprints below it."""
+    made = Blueprint(name, __name__, url_prefix=f"/{name}")
+    made.get("/x")(named("x"))
+    for one in inner:
+        made.register_blueprint(one)
+    return made
+
+
+def test_what_is_said_of_a_blueprint_is_not_said_of_its_namesakes() -> None:
+    limited, exempted = blueprint("api"), blueprint("open")
+    limiter.limit("1 per hour")(limited)
+    limiter.exempt(exempted)
+    one, two = (make_app(RATELIMIT_DEFAULT="2 per hour") for _ in range(2))
+    one.register_blueprint(limited)
+    one.register_blueprint(exempted)
+    one.register_blueprint(blueprint("admin", blueprint("api")))  # "admin.api"
+    assert statuses(one.test_client(), "/api/x", 3) == [200, 429, 429]
+    assert statuses(one.test_client(), "/open/x", 3) == [200, 200, 200]
+    assert statuses(one.test_client(), "/admin/api/x", 3) == [200, 200, 429]
+    two.register_blueprint(blueprint("api"))
+    two.register_blueprint(blueprint("open"))
+    assert statuses(two.test_client(), "/api/x", 3) == [200, 200, 429]
+    assert statuses(two.test_client(), "/open/x", 3) == [200, 200, 429]
+
+
+def test_a_blueprint_is_limited_under_every_name_and_so_are_those_below_it() -> None:
+    app = make_app()
+    outer = blueprint("outer", blueprint("inner"))
+    limiter.limit("1 per hour")(outer)
+    app.register_blueprint(outer, name="v2", url_prefix="/v2")
+    assert statuses(app.test_client(), "/v2/x", 2) == [200, 429]
+    assert statuses(app.test_client(), "/v2/inner/x", 2) == [200, 429]
+
+
 def test_a_head_does_not_go_round_the_limit_of_gets() -> None:
     app = make_app(RATELIMIT_DEFAULT=None)
     app.add_url_rule("/x", "x", limiter.limit("2 per hour", methods=["GET"])(lambda: "x"))

@@ -17,7 +17,7 @@ import flask_limiter
 from flask import Blueprint, Flask, current_app
 from flask_limiter import ExemptionScope, Limit, RouteLimit
 
-# Of Flask-Limiter's private names this one: what its own blueprint_limits() returns is made of it.
+# Of Flask-Limiter's private names this one: its exception and its commands take it.
 from flask_limiter._limits import RuntimeLimit as RuntimeLimit
 from limits import RateLimitItem, parse_many
 
@@ -96,9 +96,9 @@ class Declaration(RouteLimit):
         return expand(self, self.limit_by)
 
     def __call__(self, obj: Any) -> Any:
-        if isinstance(obj, Blueprint):
-            return super().__call__(obj)
         declarations = (*getattr(obj, DECLARED, ()), self)
+        if isinstance(obj, Blueprint):
+            return mark(obj, DECLARED, declarations)
         with suppress(AttributeError):  # of a bound method only what is returned is limited
             setattr(obj, DECLARED, declarations)
         return watch(obj, self, declarations)
@@ -183,8 +183,6 @@ class Limiter(flask_limiter.Limiter):
         flags = scope.APPLICATION | scope.DEFAULT | scope.META if flags is None else flags
         if obj is None:
             return functools.partial(self.exempt, flags=flags)
-        if isinstance(obj, Blueprint):
-            return super().exempt(obj, flags=flags)
         return mark(obj, EXEMPTED, flags)
 
     def request_filter(self, fn: Callable[[], bool]) -> Callable[[], bool]:
@@ -236,7 +234,7 @@ def functions_of(view: Any, method: str) -> Iterator[Any]:
 
 
 def read_declarations(
-    functions: Sequence[Any], limiter: Limiter, app: Flask, endpoint: str | None
+    functions: Sequence[Any], app: Flask, endpoint: str | None
 ) -> tuple[tuple[Declaration, ...], list[RuntimeLimit], ExemptionScope]:
     """Those of an endpoint's functions, the limits that these and its blueprint declare, and what
     it is exempted from, as Flask-Limiter combines them."""
@@ -245,10 +243,29 @@ def read_declarations(
     for function in functions:
         exemption |= getattr(function, EXEMPTED, ExemptionScope.NONE)
     limits = [] if exemption else [limit for one in declarations for limit in one]
-    blueprint = (endpoint or "").rpartition(".")[0]
-    if blueprint:
-        is_exempt = bool(exemption & ExemptionScope.DEFAULT)  # @limiter.exempt is on the view
-        exemption |= limiter.limit_manager.exemption_scope(app, None, blueprint)
-        if not is_exempt and not any(limit.override_defaults for limit in limits):
-            limits += limiter.limit_manager.blueprint_limits(app, blueprint)
-    return declarations, limits, exemption
+    of_blueprint, its_exemption = read_blueprint(app, (endpoint or "").rpartition(".")[0])
+    is_exempt = bool(exemption & ExemptionScope.DEFAULT)  # @limiter.exempt is on the view
+    if not is_exempt and not any(limit.override_defaults for limit in limits):
+        limits += of_blueprint
+    return declarations, limits, exemption | its_exemption
+
+
+def read_blueprint(app: Flask, name: str) -> tuple[list[RuntimeLimit], ExemptionScope]:
+    """The limits that a blueprint and those around it declare, and what they are exempted from, as
+    Flask-Limiter combines them; but by themselves, since others may have their names."""
+    scope, names = ExemptionScope, name.split(".")
+    nested = [app.blueprints.get(".".join(names[:n])) for n in range(len(names), 0, -1)]
+    if nested[0] is None:
+        return [], scope.NONE
+    exemptions = [getattr(one, EXEMPTED, scope.NONE) for one in nested]
+    declared: list[list[Declaration]] = [list(getattr(one, DECLARED, ())) for one in nested]
+    own, exemption = declared[0], exemptions[0] & ~scope.ANCESTORS
+    is_exempt = bool(exemption & ~(scope.DEFAULT | scope.APPLICATION))
+    for place, flags in enumerate(exemptions):
+        if flags & scope.DESCENDENTS:
+            exemption |= flags
+            declared[place] = []
+    overrides = own and all(one.override_defaults for one in own)
+    if not (overrides or exemptions[0] & scope.ANCESTORS):
+        own = [one for some in declared for one in some]
+    return [] if is_exempt else [limit for one in own for limit in one], exemption

@@ -124,7 +124,7 @@ def plan_of(
         place.
     """
     functions = list(functions_of(app.view_functions.get(endpoint or ""), method))
-    declarations, declared, exemption = read_declarations(functions, limiter, app, endpoint)
+    declarations, declared, exemption = read_declarations(functions, app, endpoint)
     meant = [limit for limit in declared if is_meant(limit, method)]
     is_replaced = bool(meant) and any(limit.override_defaults for limit in declared)
     has_defaults = not is_replaced and not exemption & ExemptionScope.DEFAULT

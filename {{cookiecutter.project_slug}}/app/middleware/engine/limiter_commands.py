@@ -16,7 +16,7 @@ from flask_limiter import ExemptionScope, HeaderNames
 from limits import WindowStats
 
 from .counters import MemoryStore, Verdict
-from .declared_limits import Limiter, RuntimeLimit
+from .declared_limits import Limiter, RuntimeLimit, read_blueprint
 from .limit_plans import STRATEGY, SourcedLimit, StoreKeys
 from .limiting import Limits
 
@@ -45,7 +45,7 @@ class ShownLimiter(flask_limiter.Limiter):
             fail_on_first_breach=False,
             **shown,
         )
-        self.limit_manager: Any = ShownLimits(limits, limiter)
+        self.limit_manager: Any = ShownLimits(limits)
         self._shown = MovingWindow(limits, keys)
         app.extensions.setdefault("limiter", set()).add(self)
 
@@ -115,13 +115,15 @@ PER_REQUEST: Any = PerRequest("per request")
 class ShownLimits:
     """The limits of all routes, as the commands ask Flask-Limiter's manager for them."""
 
-    def __init__(self, limits: Limits, limiter: Limiter) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._own: list[RuntimeLimit] = []  # of the routes that were asked for
-        self.blueprint_limits = limiter.limit_manager.blueprint_limits
         configured = limits.settings.configured
         self.application_limits = _shown(configured, "application")
         self.default_limits = _shown(configured, "default")
+
+    def blueprint_limits(self, app: Flask, name: str) -> list[RuntimeLimit]:
+        return read_blueprint(app, name)[0]
 
     def decorated_limits(self, _: str) -> list[RuntimeLimit]:
         return self._own
