@@ -151,7 +151,7 @@ SEEDED: list[tuple[str, dict[str, Any], str]] = [
     ("W029", {"RATELIMIT_DEFAULT": "1000000 per second"}, "rate_limiting"),
     ("W029", {"RATELIMIT_DEFAULT": "1000000 per hour;1000000 per second"}, "rate_limiting"),
     ("W033", {"RATELIMIT_MEMORY_COUNTERS": 10**9}, "rate_limiting"),
-    ("W034", {"RATELIMIT_STORAGE_TIMEOUT": 30}, "rate_limiting"),
+    ("W034", {"RATELIMIT_STORAGE_TIMEOUT": 9}, "rate_limiting"),
     ("E007", {"GUNICORN_CMD_ARGS": "--workers 4"}, "rate_limiting"),
     ("E012", {"API_KEYS": {"mobile": {"keys": ["0" * 64]}}}, "authentication"),
     ("E012", {"API_KEYS": {"mobile": {"keys": [sha256("secret")]}}}, "authentication"),

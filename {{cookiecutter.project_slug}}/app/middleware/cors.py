@@ -198,8 +198,9 @@ def constant_headers(app: Flask, method: str) -> HeaderList:
 
 
 def read_names(config: Config, key: str, default: list[str]) -> list[str]:
-    names = read_list(config, key, default, example="X-Request-ID")
+    example = (default or ["X-Request-ID"])[0]
+    names = read_list(config, key, default, example)
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-            refuse(key, name, "is not a name", (default or ["X-Request-ID"])[0])
+            refuse(key, name, "is not a name", example)
     return names

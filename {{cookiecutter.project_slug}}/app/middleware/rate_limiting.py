@@ -176,7 +176,7 @@ def read_limit_settings(config: Config, on_breach: Any) -> LimitSettings:
     by_caller = read_choice(config, "RATELIMIT_KEY", ["address", "caller"]) == "caller"
     if by_caller and key_func:
         refuse("RATELIMIT_KEY", "caller", "is not RATELIMIT_KEY_FUNC: remove one", "address")
-    callers = read_text(config, "RATELIMIT_CALLERS", "")
+    callers = read_text(config, "RATELIMIT_CALLERS", "", example="100 per hour")
     tiers = read_mapping(config, "RATELIMIT_TIERS", '{"gold": "10000 per hour"}')
     if callers:
         check_limits("RATELIMIT_CALLERS", callers)
@@ -188,22 +188,22 @@ def read_limit_settings(config: Config, on_breach: Any) -> LimitSettings:
 
 def read_limits(config: Config, source: str, key: str, prefix: str) -> Iterator[SourcedLimit]:
     text = config.get(key)
-    if text is None:
-        return
-    check_limits(key, text)
+    if text is not None:
+        check_limits(key, text)
     cost_key = f"{prefix}COST"
-    cost = config.get(cost_key) or 1
+    cost = config.get(cost_key)
     if not callable(cost):
         check_cost(cost_key, cost := read_whole_number(config, cost_key, 1), text)
     form = ApplicationLimit if source == "application" else Limit
     limit = form(
-        limit_provider=text,
+        limit_provider=text or "",
         per_method=read_boolean(config, f"{prefix}PER_METHOD", False),
         cost=cost,
         exempt_when=read_function(config, f"{prefix}EXEMPT_WHEN", "is_internal"),
         deduct_when=read_function(config, f"{prefix}DEDUCT_WHEN", "is_failure"),
     )
-    yield from (SourcedLimit(source, one) for one in expand(limit, limiter.key_func))
+    if text is not None:
+        yield from (SourcedLimit(source, one) for one in expand(limit, limiter.key_func))
 
 
 def make_store(config: Config, keys: StoreKeys) -> Store:
@@ -216,13 +216,13 @@ def make_store(config: Config, keys: StoreKeys) -> Store:
     uri = config[key] = read_text(config, key, "memory://")
     memory = MemoryStore(read_whole_number(config, "RATELIMIT_MEMORY_COUNTERS", 100_000))
     workers, _ = processes(config)
+    seconds = read_seconds(config, "RATELIMIT_STORAGE_TIMEOUT", 0.25, 0.001, 10)
+    own = read_mapping(config, "RATELIMIT_STORAGE_OPTIONS", '{"username": "limits"}')
     if uri.startswith("memory://"):
         if workers > 1:
             problem = f"with {workers} workers admits {workers} times each limit"
             refuse(key, uri, problem, "redis://host:6379, or one worker")
         return memory
-    seconds = read_seconds(config, "RATELIMIT_STORAGE_TIMEOUT", 0.25, 0.001, 10)
-    own = read_mapping(config, "RATELIMIT_STORAGE_OPTIONS", '{"username": "limits"}')
     try:
         return open_store(uri, own, seconds, memory, keys.prefix, partial(processes, config))
     except TypeError as error:
@@ -233,5 +233,5 @@ def make_store(config: Config, keys: StoreKeys) -> Store:
 
 def processes(config: Config) -> tuple[int, int | None]:
     """How many share the store, and which of them this is; a server may say it after a fork."""
-    this_one = read_whole_number(config, "RATELIMIT_WORKER", -1, 0)
+    this_one = read_whole_number(config, "RATELIMIT_WORKER", -1, 0, example=0)
     return read_whole_number(config, "RATELIMIT_WORKERS", 1), this_one if this_one >= 0 else None

@@ -436,6 +436,16 @@ def test_the_current_limit_can_be_read_in_a_view() -> None:
         ({"RATELIMIT_WORKERS": "many"}, "RATELIMIT_WORKERS: 'many'"),
         ({"RATELIMIT_MEMORY_COUNTERS": 0}, "RATELIMIT_MEMORY_COUNTERS: 0"),
         ({"RATELIMIT_ENABLED": "no"}, "RATELIMIT_ENABLED: 'no'"),
+        ({"RATELIMIT_WORKER": -1}, "RATELIMIT_WORKER: -1 is not .* for example 0$"),
+        ({"RATELIMIT_CALLERS": 5}, "RATELIMIT_CALLERS: 5 is not text; for example 100 per hour"),
+        # what these are for is not in use
+        ({"RATELIMIT_DEFAULTS_COST": "x"}, "RATELIMIT_DEFAULTS_COST: 'x'"),
+        ({"RATELIMIT_DEFAULTS_EXEMPT_WHEN": True}, "RATELIMIT_DEFAULTS_EXEMPT_WHEN: True"),
+        ({"RATELIMIT_APPLICATION_COST": 0}, "RATELIMIT_APPLICATION_COST: 0"),
+        ({"RATELIMIT_APPLICATION_PER_METHOD": "x"}, "RATELIMIT_APPLICATION_PER_METHOD: 'x'"),
+        ({"RATELIMIT_APPLICATION_DEDUCT_WHEN": "x"}, "RATELIMIT_APPLICATION_DEDUCT_WHEN: 'x'"),
+        ({"RATELIMIT_STORAGE_TIMEOUT": "x"}, "RATELIMIT_STORAGE_TIMEOUT: 'x'"),
+        ({"RATELIMIT_STORAGE_OPTIONS": "x"}, "RATELIMIT_STORAGE_OPTIONS: 'x'"),
     ],
 )
 def test_a_wrong_configuration_is_refused_at_start(config: dict[str, Any], says: str) -> None:

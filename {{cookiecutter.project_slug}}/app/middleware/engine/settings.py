@@ -70,7 +70,8 @@ def read_whole_number(
     text = "" if isinstance(value, bool) else str(value).strip()
     if not re.fullmatch(r"-?[0-9]{1,19}", text) or not least <= int(text) <= most:
         bounds = f"of at least {least}" if most == 10**18 else f"from {least} to {most}"
-        refuse(key, value, f"is not a whole number {bounds}", example or default)
+        example = default if example is None else example
+        refuse(key, value, f"is not a whole number {bounds}", example)
     return int(text)
 
 
