@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -67,6 +67,18 @@ def check_cost(name: str, cost: object, text: object = "") -> None:
         least = min(item.amount for item in parse_limits(text))
         if cost > least:
             refuse(name, cost, f"is more than {text} ever admits", least)
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """:raises ValueError: if the methods would match none, or what is to be called cannot be."""
+    methods = options.get("methods")
+    is_list = isinstance(methods, Collection) and not isinstance(methods, str) and methods
+    if methods is not None and not (is_list and all(isinstance(one, str) for one in methods)):
+        refuse(f"{name} methods", methods, "is not a list of methods", '["POST"]')
+    for option in ("key_func", "exempt_when", "deduct_when", "on_breach"):
+        function = options.get(option)
+        if function is not None and not callable(function):
+            refuse(f"{name} {option}", function, "is not a function", f"{option}=a_function")
 
 
 def expand(limit: Limit, key_func: Callable[[], str]) -> Iterator[RuntimeLimit]:
@@ -155,11 +167,13 @@ class Limiter(flask_limiter.Limiter):
     ) -> Declaration:
         """As Flask-Limiter's.
 
-        :raises ValueError: if a limit or its cost cannot be meant; meta limits are not offered.
+        :raises ValueError: if a limit, its cost or an option cannot be meant; meta limits are not
+            offered.
         """
         name = "@limiter.shared_limit" if options.get("shared") else "@limiter.limit"
         check_limits(name, limit_value)
         check_cost(f"{name} cost", cost, limit_value)
+        check_options(name, {**options, "key_func": key_func})
         if options.pop("meta_limits", None):
             raise SettingError(f"{name}: meta_limits are not offered; for example a second limit")
         return Declaration(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -42,6 +43,26 @@ def test_a_cost_that_cannot_be_meant_is_refused(cost: Any) -> None:
     with pytest.raises(ValueError, match="COST"):
         check_cost("COST", cost, "2 per minute;9 per hour")
     check_cost("COST", lambda: cost)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *[("methods", value) for value in ("POST", b"POST", [], [1], iter(["POST"]))],
+        *[("key_func", value) for value in ("address", "", 5)],
+        *[("exempt_when", value) for value in (True, False, "10.0.0.0/8")],
+        *[("deduct_when", value) for value in (True, 401)],
+        ("on_breach", "429.html"),
+    ],
+)
+def test_an_option_that_would_do_nothing_or_fail_each_request_is_refused(
+    option: str, value: Any
+) -> None:
+    for declare in (limiter.limit, partial(limiter.shared_limit, scope="all")):
+        with pytest.raises(ValueError, match=rf"limit {option}: .* is not a .*; for example "):
+            declare("2 per minute", **{option: value})
+    for methods in (["POST"], ("post",), {"POST"}, None):
+        limiter.limit("2 per minute", methods=methods, key_func=None, on_breach=None)
 
 
 def test_a_text_from_a_function_is_asked_for_later() -> None:
