@@ -405,6 +405,20 @@ def test_a_limit_around_a_block_of_code_works_as_in_flask_limiter() -> None:
     assert statuses(app.test_client(), "/block", 3) == [200, 200, 429]
 
 
+def test_limits_inside_a_view_count_apart_from_equal_ones_of_the_view_and_of_each_other() -> None:
+    app = make_app(RATELIMIT_DEFAULT="3 per minute", RATELIMIT_APPLICATION="30 per minute")
+    upload, resize = (limiter.limit("3 per minute")(named(name)) for name in ("upload", "resize"))
+
+    @app.get("/inside")
+    def inside() -> str:
+        with limiter.limit("3 per minute"):
+            return upload() + resize()
+
+    app.add_url_rule("/own", "own", limiter.limit("3 per minute")(lambda: upload()))
+    assert statuses(app.test_client(), "/inside", 4) == [200, 200, 200, 429]
+    assert statuses(app.test_client(), "/own", 4) == [200, 200, 200, 429]
+
+
 def test_the_current_limit_can_be_read_in_a_view() -> None:
     app = make_app(RATELIMIT_DEFAULT="9 per hour;3 per minute")
 

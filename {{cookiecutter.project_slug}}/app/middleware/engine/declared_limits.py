@@ -118,7 +118,7 @@ class Declaration(RouteLimit):
     def __enter__(self) -> None:
         limits = current_app.extensions.get("rate_limiting")
         if limits is not None:
-            limits.before_call(self)
+            limits.before_call(self, "with")
 
 
 def watch(
@@ -132,13 +132,14 @@ def watch(
     :param declarations: all of the function's.
     """
     is_innermost = not hasattr(function, WATCHED)
+    name = getattr(function, "__qualname__", "")
 
     @functools.wraps(function)
     def watched(*args: Any, **kwargs: Any) -> Any:
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         limits = app.extensions.get("rate_limiting")
         if limits is not None:
-            limits.before_call(declaration, is_innermost)
+            limits.before_call(declaration, name, is_innermost)
         return app.ensure_sync(function)(*args, **kwargs)
 
     setattr(watched, DECLARED, declarations)

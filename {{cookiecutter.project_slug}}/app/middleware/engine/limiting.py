@@ -198,8 +198,13 @@ class Limits:
         key_func = self._limiter.key_func if self.settings.by_caller else _caller_apart
         return [SourcedLimit("caller", one) for one in expand(limit, key_func)]
 
-    def before_call(self, declaration: Declaration | None, is_innermost: bool = True) -> None:
-        """A decorated function is called, or a block entered; None: it is the view itself."""
+    def before_call(
+        self, declaration: Declaration | None, name: str, is_innermost: bool = True
+    ) -> None:
+        """A decorated function is called, or a block entered; None: it is the view itself.
+
+        :param name: of what is called; without it an equal limit of the view would count twice.
+        """
         environ = request.environ
         plan = environ.get(PLAN)
         if plan is None:  # this request is not limited
@@ -209,7 +214,8 @@ class Limits:
                 self._compile_and_count(plan, plan.limits)
             return
         limits = [SourcedLimit("route", one) for one in declaration if is_meant(one, plan.method)]
-        extra = Plan(limits, plan.endpoint, plan.method, self._limiter.key_func)
+        scope = f"{plan.endpoint}:{name}"
+        extra = Plan(limits, scope, plan.method, self._limiter.key_func)
         self._compile_and_count(extra, limits)
 
     def _settle(self, response: Response) -> Response:
