@@ -197,7 +197,7 @@ def test_what_is_not_due_is_handed_back(app: Flask) -> None:
     assert load().limiter.enabled
 
 
-@pytest.mark.parametrize("text", ["1000 per hour", "20 per minute"])
+@pytest.mark.parametrize("text", ["1000 per hour", "20 per minute", f"2 per {9 * 10**12} seconds"])
 def test_a_limit_admits_its_amount_and_not_one_more(app: Flask, text: str) -> None:
     amount = int(text.partition(" ")[0])
     app.add_url_rule("/a", "a", limit(text)(factory("a")))
@@ -221,11 +221,13 @@ def test_a_function_that_returns_nonsense_is_logged_and_one_that_raises_is_an_er
     app: Flask,
 ) -> None:
     texts: dict[str, Any] = {"good": "1 per minute", "bad": "often", "none": None}
+    texts |= {"list": ["1 per minute"], "mapping": {}, "window": "1 per 300000 years"}
     app.add_url_rule("/x", "x", limit(lambda: texts[request.args["text"]])(factory("x")))
     with log_lines() as lines:
         assert statuses(app, "/x?text=bad", 2) == [200, 200]
     assert lines.count("a limit is left out: its function returned 'often'") >= 1
-    assert statuses(app, "/x?text=none", 2) == [200, 200]
+    for text in ("none", "list", "mapping", "window"):
+        assert statuses(app, f"/x?text={text}", 2) == [200, 200]
     assert statuses(app, "/x?text=raises", 2) == [500, 500]
     assert statuses(app, "/x?text=good", 2) == [200, 429]
 

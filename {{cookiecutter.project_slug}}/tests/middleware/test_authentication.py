@@ -866,6 +866,7 @@ def one_client(**client: object) -> dict[str, object]:
         (one_client(tier=["gold"]), "'mobile'.*tier"),
         (one_client(limits=5), "'mobile'.*limits"),
         (one_client(limits="0 per minute"), "'mobile'.*limits"),
+        (one_client(limits="5 per 999999999 years"), "'mobile'.*limits"),
         ({"": {"keys": [hashed(READER)]}}, "name is not"),
         ({"two words": {"keys": [hashed(READER)]}}, "name is not"),
         ({"caf\xe9": {"keys": [hashed(READER)]}}, "name is not"),

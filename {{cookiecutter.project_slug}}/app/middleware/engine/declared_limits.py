@@ -26,6 +26,7 @@ from .settings import SettingError, refuse
 
 EXAMPLE = "200 per hour;50 per minute"
 MOST = 10**15  # requests in a window; a store counts in floating point
+LONGEST = 9 * 10**12  # seconds of a window; a store counts its microseconds in 63 bits
 
 DECLARED = "__declared_limits__"  # attributes of a decorated function
 EXEMPTED = "__exempted_from_limits__"
@@ -36,12 +37,13 @@ WATCHED = "__watched_by_limiter__"
 def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
     """Parse "200 per hour;50 per minute".
 
-    :raises ValueError: where Flask-Limiter would raise one, or an amount or a window is 0.
+    :raises ValueError: where Flask-Limiter would raise one, or an amount or a window is 0 or more
+        than can be counted.
     """
     items = tuple(dict.fromkeys(parse_many(text)))
     if re.search(r"(/|per)\s*0+\s*[a-z]", text, re.I):
         raise ValueError(text)
-    if not all(1 <= item.amount <= MOST for item in items):
+    if not all(1 <= i.amount <= MOST and i.get_expiry() <= LONGEST for i in items):
         raise ValueError(text)
     return items
 

@@ -216,6 +216,8 @@ class Plan:
             text: Any = limit.limit
             if callable(text):
                 text = text()
+                if not isinstance(text, str | RateLimitItem):  # a list, say, has no hash
+                    text = repr(text) if text else ""
             cost = limit.cost() if callable(limit.cost) else limit.cost
             if cost != 0:
                 check_cost("cost of a limit", cost)
