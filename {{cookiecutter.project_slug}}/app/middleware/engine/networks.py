@@ -28,7 +28,7 @@ class Networks:
         return self._known((address or "")[:LONGEST])
 
     def _has(self, address: str) -> bool:
-        normal = normal_address(address)
+        normal = normal_address(address.partition("%")[0])  # fe80::1%eth0
         if normal is None:
             return False
         ip = ipaddress.ip_address(normal)
@@ -45,12 +45,23 @@ def read_networks(config: Config, key: str) -> Networks | None:
 def read_network_list(config: Config, key: str) -> list[Network]:
     """A list of networks or addresses.
 
-    :raises ValueError: if one of them is not a network, or its address has bits below its prefix.
+    :raises ValueError: if one of them is not a network, its address has bits below its prefix, or
+        it names a zone.
     """
     networks: list[Network] = []
     for text in read_list(config, key, example=EXAMPLE):
         try:
-            networks.append(ipaddress.ip_network(text))
+            if "%" in text:
+                raise ValueError(text)
+            networks.append(_unmapped(ipaddress.ip_network(text)))
         except ValueError:
             refuse(key, text, "is not a network", EXAMPLE)
     return networks
+
+
+def _unmapped(network: Network) -> Network:
+    """::ffff:10.1.0.0/112 is 10.1.0.0/16: so are the addresses that are looked for."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return ipaddress.IPv4Network((int(mapped), network.prefixlen - 96))
