@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import flask_limiter
 import pytest
 from flask import Blueprint, Flask, Response, request
 from flask.testing import FlaskClient
+from flask.views import MethodView
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from app.middleware.rate_limiting import (  # the one line to change in another package
@@ -412,7 +413,7 @@ def test_limits_inside_a_view_count_apart_from_equal_ones_of_the_view_and_of_eac
     @app.get("/inside")
     def inside() -> str:
         with limiter.limit("3 per minute"):
-            return upload() + resize()
+            return f"{upload()}{resize()}"
 
     app.add_url_rule("/own", "own", limiter.limit("3 per minute")(lambda: upload()))
     assert statuses(app.test_client(), "/inside", 4) == [200, 200, 200, 429]
@@ -470,6 +471,24 @@ def test_a_wrong_configuration_is_refused_at_start(config: dict[str, Any], says:
 def test_a_wrong_limit_on_a_view_is_refused_where_it_stands() -> None:
     with pytest.raises(ValueError, match="'often' is not a limit"):
         limiter.limit("often")
+
+
+@pytest.mark.parametrize("decorate", [limiter.limit("2 per minute"), limiter.exempt])
+def test_a_class_of_views_is_decorated_by_its_attribute_and_refused_otherwise(
+    decorate: Any,
+) -> None:
+    class Page(MethodView):
+        decorators: ClassVar = [decorate]
+
+        def get(self) -> str:
+            return "page"
+
+    with pytest.raises(ValueError, match=r"'Page' is a class; for example decorators = \[limiter"):
+        decorate(Page)
+    app = make_app(RATELIMIT_DEFAULT="1 per minute")
+    app.add_url_rule("/page", view_func=Page.as_view("page"))
+    expected = [200] * 3 if decorate == limiter.exempt else [200, 200, 429]
+    assert statuses(app.test_client(), "/page", 3) == expected
 
 
 def test_no_thread_is_started_by_a_request() -> None:

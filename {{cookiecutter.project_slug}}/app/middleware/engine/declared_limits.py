@@ -83,6 +83,12 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
             refuse(f"{name} {option}", function, "is not a function", f"{option}=a_function")
 
 
+def refuse_class(name: str, target: object) -> None:
+    """:raises ValueError: for a class of views: the view that is made of it would not have this."""
+    if isinstance(target, type):
+        refuse(name, target.__name__, "is a class", f"decorators = [{name[1:]}] in the class")
+
+
 def expand(limit: Limit, key_func: Callable[[], str]) -> Iterator[RuntimeLimit]:
     """Its limits one by one; a text from a function stays a function."""
     provider: Any = limit.limit_provider
@@ -110,6 +116,7 @@ class Declaration(RouteLimit):
         return expand(self, self.limit_by)
 
     def __call__(self, obj: Any) -> Any:
+        refuse_class("@limiter.limit(...)", obj)
         declarations = (*getattr(obj, DECLARED, ()), self)
         if isinstance(obj, Blueprint):
             return mark(obj, DECLARED, declarations)
@@ -195,7 +202,11 @@ class Limiter(flask_limiter.Limiter):
         return self.limit(limit_value, scope=scope, shared=True, **options)
 
     def exempt(self, obj: Any = None, *, flags: ExemptionScope | None = None) -> Any:
-        """As Flask-Limiter's."""
+        """As Flask-Limiter's.
+
+        :raises ValueError: for a class of views.
+        """
+        refuse_class("@limiter.exempt", obj)
         scope = ExemptionScope
         flags = scope.APPLICATION | scope.DEFAULT | scope.META if flags is None else flags
         if obj is None:
