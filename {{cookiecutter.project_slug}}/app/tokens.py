@@ -38,6 +38,7 @@ Version: 2.0.0
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -57,6 +58,7 @@ from app.middleware.engine.settings import (
     read_seconds,
     read_text,
     refuse,
+    refuse_secret,
 )
 
 EXAMPLES = {
@@ -150,7 +152,14 @@ def _read_source(config: Config, key: str) -> str | Path:
     text = read_text(config, key, "", example=EXAMPLES[key])
     if "://" not in text:
         return Path(text)
-    url = urlsplit(text)
+    try:
+        url = urlsplit(text)
+        is_usable = url.port != 0 and url.username is None and re.fullmatch(r"[!-~]+", text)
+    except ValueError:
+        is_usable = False
+    if not is_usable:  # without the text: it may have a password
+        problem = "is not a URL in ASCII without blanks, without user info, with a port up to 65535"
+        refuse_secret(key, problem, EXAMPLES[key])
     if url.scheme == "https" and url.hostname:
         return text
     if url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1", "::1"):

@@ -581,6 +581,10 @@ def test_without_keys_to_verify_with_it_is_off() -> None:
         ({"JWT_JWKS": "http://login.example.com/jwks"}, "JWT_JWKS: .* is not https"),
         ({"JWT_JWKS": "file:///etc/passwd"}, "JWT_JWKS: .* is not https"),
         ({"JWT_JWKS": "https:///jwks"}, "JWT_JWKS: .* is not https"),
+        *[
+            ({"JWT_JWKS": f"https://{rest}"}, "^JWT_JWKS: is not a URL .*; for example https:")
+            for rest in ("[::1/jwks", "h:port/", "h:0/", "h:65536/", "u:p@h/", "h/a b", "h\u00e9/")
+        ],
         ({"JWT_JWKS": "/nowhere/jwks.json"}, "JWT_JWKS: .* cannot be read: No such file"),
         ({"JWT_JWKS": __file__}, "JWT_JWKS: .* is not a JWK Set"),
         ({"JWT_ALGORITHMS": "HS256"}, "JWT_ALGORITHMS: 'HS256' is not one of RS256"),
