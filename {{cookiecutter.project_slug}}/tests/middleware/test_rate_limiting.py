@@ -447,6 +447,18 @@ def test_the_current_limit_can_be_read_in_a_view() -> None:
         ({"RATELIMIT_APPLICATION": "lots"}, "RATELIMIT_APPLICATION: 'lots'"),
         ({"RATELIMIT_STRATEGY": "fixed-window"}, "RATELIMIT_STRATEGY: 'fixed-window'"),
         ({"RATELIMIT_STORAGE_URI": "memcached://h"}, "RATELIMIT_STORAGE_URI: the scheme"),
+        *[
+            (
+                {"RATELIMIT_STORAGE_URI": uri},
+                "RATELIMIT_STORAGE_URI: .* not the number of a database",
+            )
+            for uri in (
+                "redis://h/limits",
+                "rediss://:pw@h:1/0/x",
+                "valkey://h/-1",
+                "redis://h/1/2?a=0",
+            )
+        ],
         ({"RATELIMIT_WORKERS": 4}, "RATELIMIT_STORAGE_URI: 'memory://' with 4 workers"),
         ({"RATELIMIT_WORKERS": "many"}, "RATELIMIT_WORKERS: 'many'"),
         ({"RATELIMIT_MEMORY_COUNTERS": 0}, "RATELIMIT_MEMORY_COUNTERS: 0"),

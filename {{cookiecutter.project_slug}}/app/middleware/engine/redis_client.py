@@ -5,6 +5,7 @@ Short time-outs, no retries, and nothing to say before the first question.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -35,6 +36,9 @@ def open_store(
     if scheme not in SCHEMES:
         known = ", ".join(f"{one}://" for one in ("memory", *SCHEMES))
         raise ValueError(f"the scheme {scheme!r} is not supported; it may be {known}")
+    path = uri.partition("?")[0].partition("://")[2].partition("/")[2]
+    if scheme in ("redis", "rediss") and not re.fullmatch("[0-9]*/?", path):
+        raise ValueError("what follows the host is not the number of a database")
     try:
         options = brief_options(scheme, seconds, own)
         make_client = partial(connect, scheme + uri[uri.index("://") :], options)
