@@ -35,12 +35,11 @@ Version: 2.0.0
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from flask import Flask, request
+from flask import Blueprint, Flask, request
 from werkzeug.exceptions import BadRequest, SecurityError
 from werkzeug.exceptions import UnsupportedMediaType as WerkzeugUnsupportedMediaType
 
@@ -113,11 +112,17 @@ def body_limit(length: int) -> Callable[[View], View]:
 
     On a class of views it holds for all its methods, on one of them for that one.
 
-    :raises ValueError: if the length is not a whole number of at least 1.
+    :raises ValueError: if the length is not a whole number of at least 1, or for a blueprint.
     """
     if not isinstance(length, int) or isinstance(length, bool) or length < 1:
         refuse("body_limit", length, "is not a number of bytes", "1048576 for 1 MiB")
-    return functools.partial(mark, name="body_limit", value=length)
+
+    def limit(view: View) -> View:
+        if isinstance(view, Blueprint):
+            refuse("body_limit", view.name, "is a blueprint", f"@body_limit({length}) on its views")
+        return cast(View, mark(view, "body_limit", length))
+
+    return limit
 
 
 def own_limit(view: Callable[..., Any], method: str) -> int | None:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from flask import Flask, request
+from flask import Blueprint, Flask, request
 from flask.json.provider import DefaultJSONProvider, JSONProvider
 from flask.views import MethodView
 from werkzeug.test import TestResponse
@@ -256,6 +256,12 @@ def test_a_view_may_take_more_or_less_than_the_others() -> None:
     assert chunked(app, "/upload", b"x" * 1001) == 413
     assert send(app, "/tiny", b"xx").status_code == 413
     assert send(app, "/raw", b"x" * 101).status_code == 413
+
+
+def test_a_blueprint_has_no_limit_of_its_own_and_says_so() -> None:
+    limit: Any = body_limit(5)
+    with pytest.raises(ValueError, match=r"^body_limit: 'api' is a blueprint; for example @body_"):
+        limit(Blueprint("api", __name__))
 
 
 def test_a_class_of_views_and_one_of_its_methods_have_limits_too() -> None:
