@@ -361,6 +361,11 @@ def test_a_chunked_form_over_its_limit_is_413() -> None:
         ),
         (b"--x\r\n\r\n\r\n1\r\n--x--\r\n", "multipart/form-data; boundary=x"),
         (b"a=1", "multipart/form-data; boundary=\xff"),
+        *[
+            (b"--x\r\nContent-Disposition: form-data" + rest + b"\r\n\r\n1\r\n--x--\r\n", multipart)
+            for rest in (b"", b"; nam=a", b'; filename="a.txt"')  # the field has no name
+            for multipart in ["multipart/form-data; boundary=x"]
+        ],
     ],
 )
 def test_a_form_that_cannot_be_read_is_400_and_not_an_empty_form(

@@ -32,7 +32,12 @@ class StrictFormParser(FormDataParser):
             stream = self.within_limits(stream)
         self.silent = False
         try:
-            return super().parse(stream, mimetype, content_length, options)
+            rest, fields, files = super().parse(stream, mimetype, content_length, options)
+            if None in fields or None in files:  # the name is missing (RFC 7578 section 4.2)
+                for _, file in files.items(multi=True):
+                    file.close()
+                raise ValueError
+            return rest, fields, files
         except ValueError:
             raise BadRequest(f"The body is not a readable {mimetype} form.") from None
 
