@@ -9,7 +9,7 @@ Add:    configure_rate_limiting(app)
 
 Key                                Default         Meaning (unit)
 ---------------------------------- --------------- -------------------------------------------------
-RATELIMIT_ENABLED                  True            False: no limits; tests may set it at any time
+RATELIMIT_ENABLED                  True            False: no limits; if True, tests may change it
 RATELIMIT_DEFAULT                  none            limits per bucket and route: "200 per hour;
                                                    50 per minute"; @limiter.limit replaces them
 RATELIMIT_APPLICATION              none            limits per bucket over all routes
