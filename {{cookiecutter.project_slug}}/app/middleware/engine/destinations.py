@@ -53,6 +53,11 @@ class File:
             self.follow_rotation()
         return os.write(self.fd, lines)
 
+    def __del__(self, close: Callable[[int], object] = os.close) -> None:
+        """When no application writes to it any more; `os` may be gone by then."""
+        if self.fd >= 0:
+            close(self.fd)
+
     def open(self) -> int:
         return os.open(self.path, OPEN_FLAGS | os.O_APPEND | os.O_CREAT, 0o640)
 
@@ -70,15 +75,10 @@ class StandardOutput:
 
     def __init__(self) -> None:
         """:raises OSError: if it is closed."""
-        found = os.fstat(STDOUT)
-        self.identity = (found.st_dev, found.st_ino)
-        is_pipe = stat.S_ISFIFO(found.st_mode)
+        is_pipe = stat.S_ISFIFO(os.fstat(STDOUT).st_mode)
         self.line_limit = PIPE_BUF if is_pipe else LONGEST
         self.limit = PIPE_BUF if is_pipe else AT_ONCE
         self.send = _never_waiting(STDOUT)
-        # What print() writes goes out line by line, so that no line of ours ends up within one.
-        with contextlib.suppress(AttributeError, ValueError):
-            sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
 
 
 class Captured:
@@ -110,8 +110,21 @@ def standard_output(is_test: bool) -> StandardOutput | Captured | None:
     if sys.stdout is not None and sys.stdout is not sys.__stdout__ and _is_captured(sys.stdout):
         return Captured(sys.stdout)
     with contextlib.suppress(OSError):
-        return StandardOutput() if sys.__stdout__ is not None else None
+        return _of_process() if sys.__stdout__ is not None else None
     return None
+
+
+_known: dict[tuple[int, int], StandardOutput] = {}
+
+
+def _of_process() -> StandardOutput:
+    """:raises OSError: if it is closed."""
+    found = os.fstat(STDOUT)
+    # What print() writes goes out line by line, so that no line of ours ends up within one.
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
+    known = _known.get((found.st_dev, found.st_ino))
+    return known or _known.setdefault((found.st_dev, found.st_ino), StandardOutput())
 
 
 def _is_captured(stream: Any) -> bool:

@@ -43,6 +43,7 @@ class Lines:
         self.made: list[bytes] = []  # of what was gathered
         self.size = 0  # of the lines in both
         self.dropped = 0  # since the last count was written
+        self.is_awaited = False  # the writer knows that there is something, and will look
         self.writing = threading.RLock()
         self.is_writing = False
         self.taken: list[bytes] = []  # the newest first
@@ -52,26 +53,23 @@ class Lines:
         if self.destination is None:
             return
         with self.lock:
-            is_first = not self.gathered
             if self.size + len(line) + EACH * len(self.gathered) > MOST_BYTES:
                 self.count_drop()
             else:
                 self.gathered.append(line)
                 self.size += len(line)
-        if is_first or at_once:  # else the writer knows already that there is something to write
+        if at_once or not self.is_awaited:
             self.write_or_wake(at_once)
 
     def note(self, noted: Noted) -> None:
         """Add a line that is made when it is written. Every request does so: without a lock."""
-        gathered = self.gathered
-        is_first = not gathered
         if self.destination is None:
             return
-        if self.size + EACH * (len(gathered) + 1) > MOST_BYTES:
+        if self.size + EACH * (len(self.gathered) + 1) > MOST_BYTES:
             self.drop(at_once=False)
             return
-        gathered.append(noted)
-        if is_first or has_ended():
+        self.gathered.append(noted)
+        if not self.is_awaited:
             self.write_or_wake(at_once=False)
 
     def drop(self, at_once: bool) -> None:
@@ -88,10 +86,8 @@ class Lines:
     def write_or_wake(self, at_once: bool) -> None:
         is_now = at_once or has_ended() or isinstance(self.destination, Captured)
         if not (is_now and self.flush()):
-            wake()
-
-    def is_anything_left(self) -> bool:
-        return bool(self.gathered or self.made or self.dropped or self.taken or self.unsent)
+            self.is_awaited = True
+            wake(self)
 
     def flush(self) -> bool:
         """Write what has been gathered until now; what comes meanwhile is for the next time.
@@ -102,6 +98,7 @@ class Lines:
             if self.is_writing:  # this very thread, which was interrupted there
                 return False
             self.is_writing = True
+            self.is_awaited = False  # before it is looked what there is: what comes later wakes
             try:
                 self.make()  # whether there is room or not: what they are made of is larger
                 self.write_taken()  # which the reader had no room for
@@ -166,25 +163,25 @@ def _count_of(dropped: int, names: Mapping[str, str]) -> bytes:
     return as_json(renamed(fields, names))
 
 
-_known: dict[object, Lines] = {}  # by what identifies the destination
+_of_files: weakref.WeakValueDictionary[str, Lines] = weakref.WeakValueDictionary()  # by path
+_of_outputs: dict[StandardOutput, Lines] = {}
 
 
 def lines_to_file(path: str) -> Lines:
     """:raises OSError: if it cannot be opened."""
     path = os.path.abspath(path)
-    return _known.get(path) or _new(path, File(path))
+    lines = _of_files.get(path)
+    if lines is None:
+        lines = _of_files[path] = Lines(File(path))
+        register(lines)
+    return lines
 
 
 def lines_to_standard_output(is_test: bool) -> Lines:
     """:param is_test: follow sys.stdout wherever a test has put it."""
     destination = standard_output(is_test)
     if isinstance(destination, StandardOutput):
-        identity = destination.identity
-        return _known.get(identity) or _new(identity, destination)
+        lines = _of_outputs.setdefault(destination, Lines(destination))
+        register(lines)
+        return lines
     return Lines(destination)
-
-
-def _new(identity: object, destination: Destination) -> Lines:
-    lines = _known[identity] = Lines(destination)
-    register(lines)
-    return lines

@@ -35,6 +35,7 @@ class Output:
         self.names = {} if is_text else dict(names or {})
         self.render = as_json
         self.size = getattr(lines.destination, "line_limit", LONGEST_TEXT)
+        self.level = 0  # from which on records of other loggers are written
         if is_text:
             is_terminal = sys.stdout is not None and sys.stdout.isatty()
             self.render = partial(as_text, colours=is_terminal and "NO_COLOR" not in os.environ)

@@ -36,7 +36,7 @@ def write_records(app: Flask, output: Output, level: str) -> None:
         logging.root.addHandler(_handler)
     if not any(_is_console(handler) for handler in logging.root.handlers):
         logging.root.setLevel(min(number, logging.root.level))
-    _handler.output, _handler.levels[output] = output, number
+    _handler.output, output.level = output, number
     _give_records_their_ids()
 
 
@@ -79,14 +79,13 @@ class _RecordHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.output: Output | None = None  # for records outside of requests: the latest one's
-        self.levels: dict[Output, int] = {}
         self.gives_ids = False
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             now = current()
             output = now.output if now is not None else self.output
-            if output is None or record.levelno < self.levels.get(output, 0):
+            if output is None or record.levelno < output.level:
                 return
             if not any(_is_console(handler) for handler in _handlers_of(record)):
                 output.write(fields_of(record))

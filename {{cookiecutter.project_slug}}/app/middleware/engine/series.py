@@ -79,9 +79,6 @@ class Series:
         if len(self.ended) >= MOST:
             self.flush()
 
-    def is_anything_left(self) -> bool:
-        return bool(self.ended) or self.told != sum(list(self.flying.values()))
-
     def flush(self) -> bool:
         """Count what has been noted."""
         with self.lock:
@@ -106,7 +103,7 @@ class Series:
 
 def wake_writer(series: Series) -> Callable[[], object]:
     register(series)
-    return lambda: series.flush() if has_ended() else wake()
+    return lambda: series.flush() if has_ended() else wake(series)
 
 
 def observe_all(histogram: Any, values: list[float]) -> None:

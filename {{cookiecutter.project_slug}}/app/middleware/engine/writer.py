@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from types import FrameType
 from typing import Protocol
 
@@ -24,7 +25,6 @@ class Gathered(Protocol):
     """What the writer writes. flush() says whether all was taken; reset() is called in a fork."""
 
     def flush(self) -> bool: ...
-    def is_anything_left(self) -> bool: ...
     def reset(self) -> None: ...
 
 
@@ -65,11 +65,11 @@ class _Writer:
         while not stopping.is_set():
             self.has_work.wait()
             stopping.wait(GATHER_SECONDS)
-            idle = 0 if _is_anything_left() else idle + 1
-            flush_all()
+            idle = 0 if _waiting else idle + 1
+            _flush_waiting()
             if idle >= IDLE_ROUNDS:  # while there is work, nobody has to wake this thread
                 self.has_work.clear()
-                if _is_anything_left():
+                if _waiting:
                     self.has_work.set()
 
     def stop(self) -> None:
@@ -82,17 +82,20 @@ class _Writer:
             thread.join(LAST_SECONDS)
 
 
-_everything: list[Gathered] = []
+_everything: weakref.WeakSet[Gathered] = weakref.WeakSet()
+_waiting: set[Gathered] = set()  # that have something: kept, although nobody else may use them
 _writer = _Writer()
 
 
 def register(gathered: Gathered) -> None:
-    """It lives as long as the process."""
-    _everything.append(gathered)
+    """It is written at exit and before a fork too, as long as somebody uses it."""
+    with _writer.lock:
+        _everything.add(gathered)
 
 
-def wake() -> None:
+def wake(gathered: Gathered) -> None:
     """Whenever there is something to write."""
+    _waiting.add(gathered)
     _writer.wake()
 
 
@@ -103,11 +106,19 @@ def has_ended() -> bool:
 
 def flush_all() -> bool:
     """Write all that has been gathered, if the readers take it. :returns: whether they did."""
-    return all([one.flush() for one in list(_everything)])
+    return all([one.flush() for one in _all()])
 
 
-def _is_anything_left() -> bool:
-    return any(one.is_anything_left() for one in list(_everything))
+def _all() -> set[Gathered]:
+    with _writer.lock:
+        return {*_everything, *_waiting}
+
+
+def _flush_waiting() -> None:
+    for one in list(_waiting):
+        _waiting.discard(one)
+        if not one.flush():
+            _waiting.add(one)
 
 
 # -- the end of the process, and forks -------------------------------------------------------------
@@ -146,14 +157,15 @@ def _before_fork() -> None:
 
 
 def _in_parent() -> None:
-    if _is_anything_left():
+    if _waiting:
         _writer.wake()
 
 
 def _in_child() -> None:
     _writer.reset()
-    for one in _everything:
+    for one in _all():
         one.reset()
+    _waiting.clear()
 
 
 atexit.register(_at_exit)

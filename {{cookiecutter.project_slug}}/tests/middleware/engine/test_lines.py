@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import subprocess
@@ -189,7 +190,8 @@ def test_a_line_that_is_made_while_another_is_written_neither_waits_nor_is_lost(
 def test_a_closed_standard_output_takes_nothing_and_keeps_nothing() -> None:
     gathered = lines.Lines(None)
     gathered.add(b"line\n", at_once=True)
-    assert not gathered.is_anything_left()
+    gathered.note((str.encode, "line\n"))
+    assert not gathered.gathered
 
 
 def test_lines_are_written_a_moment_later_though_nobody_asks_for_it(tmp_path: Path) -> None:
@@ -199,6 +201,44 @@ def test_lines_are_written_a_moment_later_though_nobody_asks_for_it(tmp_path: Pa
     while (tmp_path / "log").read_bytes() != b"line\n":
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_a_file_is_closed_when_nobody_uses_it_and_its_lines_are_written(tmp_path: Path) -> None:
+    """As in the tests of a service, whose applications have a log each."""
+    log = tmp_path / "log"
+    gathered = lines.lines_to_file(str(log))
+    destination = gathered.destination
+    assert isinstance(destination, destinations.File)
+    fd = destination.fd
+    gathered.add(b"line\n", at_once=False)
+    del gathered, destination
+    gc.collect()
+    deadline = time.monotonic() + 20
+    while log.read_bytes() != b"line\n" or _is_open(fd, log):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def _is_open(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except OSError:
+        return False
+
+
+def test_many_applications_take_one_descriptor_of_standard_output() -> None:
+    package = Path(str(lines.__file__)).parent
+    code = f"""
+import logging, os, sys  # logging before there is one more
+sys.path.insert(0, {str(package.parent)!r})
+from engine import lines
+first = lines.lines_to_standard_output(is_test=False)
+before = os.listdir("/dev/fd")
+assert all(lines.lines_to_standard_output(is_test=False) is first for _ in range(9))
+assert os.listdir("/dev/fd") == before
+"""
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, timeout=30, stdout=subprocess.PIPE)
 
 
 def test_two_ways_to_name_a_file_are_one_destination(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from app.middleware.engine import writer
 
 PROGRAM = """
-import os, signal, sys
+import os, signal, sys, time
 sys.path.insert(0, FOLDER)
 from engine import writer
 
@@ -22,8 +22,6 @@ class Kept:
         while self.kept:
             os.write(1, self.kept.pop(0) + b"\\n")
         return True
-    def is_anything_left(self):
-        return bool(self.kept)
     def reset(self):
         self.kept = []
 
@@ -41,12 +39,14 @@ def said(code: str) -> list[bytes]:
 
 
 def test_what_is_gathered_is_written_a_moment_later() -> None:
-    code = "import time\nkept.kept = [b'one', b'two']\nwriter.wake()\ntime.sleep(0.5)\nos._exit(0)"
+    code = (
+        "import time\nkept.kept = [b'one', b'two']\nwriter.wake(kept)\ntime.sleep(0.5)\nos._exit(0)"
+    )
     assert said(code) == [b"one", b"two"]
 
 
 def test_it_is_written_at_exit_and_at_sigterm() -> None:
-    assert said("writer.GATHER_SECONDS = 100\nkept.kept = [b'one']\nwriter.wake()") == [b"one"]
+    assert said("writer.GATHER_SECONDS = 100\nkept.kept = [b'one']\nwriter.wake(kept)") == [b"one"]
     code = "kept.kept = [b'one']\nos.kill(os.getpid(), signal.SIGTERM)\nsignal.pause()"
     assert said(code) == [b"one"]
 
@@ -54,7 +54,7 @@ def test_it_is_written_at_exit_and_at_sigterm() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_writes_nothing_of_its_parents() -> None:
     code = (
-        "writer.GATHER_SECONDS = 100\nkept.kept = [b'of the parent']\nwriter.wake()\n"
+        "writer.GATHER_SECONDS = 100\nkept.kept = [b'of the parent']\nwriter.wake(kept)\n"
         "pid = os.fork()\nkept.kept.append(b'of the child' if not pid else b'and more')\n"
         "pid and os.waitpid(pid, 0)"
     )
