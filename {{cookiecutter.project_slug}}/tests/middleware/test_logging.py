@@ -494,21 +494,24 @@ def test_a_services_own_members_come_and_others_go(log: Path) -> None:
     assert list(line) == [key for key in KEYS if key != "user_agent"] + ["tenant", "what"]
 
 
-@pytest.mark.parametrize("name", KEYS)
-@pytest.mark.parametrize("value", [b"x", 5, 1.5, None, {"a": 1}, Path("/p"), {1, 2}, "\udcff"])
+@pytest.mark.parametrize("name", [*KEYS, "logger", "event"])
+@pytest.mark.parametrize("value", [b"x", 5, "", None, {"a": 1}, Path("/p"), {1, 2}, "\udcff"])
 def test_whatever_a_service_makes_of_a_member_its_line_is_written(
-    name: str, value: object, log: Path
+    name: str, value: object, log: Path, tmp_path: Path
 ) -> None:
     def edit(line: dict[Any, Any], environ: dict[str, Any]) -> None:
         line[name] = value
         line[5] = "a name that is no text"
 
-    app = Flask("edited")
-    app.config.update(LOG_FILE=str(log), LOG_AT_ONCE=True)
-    configure_request_logging(app, edit_line=edit)
-    ask(app, "/")
+    for style, path in (("json", log), ("text", tmp_path / "text")):
+        app = Flask("edited")
+        app.config.update(LOG_FILE=str(path), LOG_FORMAT=style, LOG_AT_ONCE=True)
+        configure_request_logging(app, edit_line=edit)
+        ask(app, "/")
     (line,) = lines_of(log)
     assert name in line and line["5"] == "a name that is no text"
+    (text,) = (tmp_path / "text").read_text("utf-8").splitlines()
+    assert "5='a name that is no text'" in text
 
 
 def test_one_file_has_one_line_of_a_refusal_however_it_is_spelled(tmp_path: Path) -> None:
@@ -1527,6 +1530,30 @@ def test_what_a_record_brings_is_in_its_line_and_replaces_nothing_of_ours(log: P
     assert "exception" not in line
     assert line["stack"].startswith("Stack (most recent call last):\n")
     assert "stack_info=True" in line["stack"]
+
+
+@no_handlers()
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_no_extra_costs_the_record(log: Path, style: str) -> None:
+    class Unreadable(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            raise RuntimeError("no")
+
+    app = logging_to(log, "odd", LOG_FORMAT=style)
+    extra: dict[Any, Any] = {
+        5: Unreadable(),
+        "\x1b[1mlevel": 5,
+        "ratio": float("nan"),
+        "number": 10**5000,
+    }
+    app.logger.warning("careful", extra=extra)
+    app.logger.warning("careful", extra={"count": 2**70, "ratio": float("nan")})
+    assert log.read_text().count("careful") == 2
+    assert "log_lines_dropped" not in log.read_text()
+    if style == "json":
+        for text in log.read_text().splitlines():
+            line = json.loads(text, parse_constant=pytest.fail)  # NaN is Python's own
+            assert (line["level"], line["ratio"]) == ("WARNING", None)
 
 
 def fail_with(message: str) -> None:

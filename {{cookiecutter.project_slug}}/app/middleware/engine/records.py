@@ -18,7 +18,7 @@ from flask.logging import default_handler
 from .context import current, current_ids
 from .destinations import LONGEST
 from .output import Output
-from .rendering import IDS, RECORD_MEMBERS, Fields, as_member, cut, readable, timestamp
+from .rendering import IDS, RECORD_MEMBERS, Fields, add_members, as_member, cut, readable, timestamp
 from .tracebacks import Traceback
 
 STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", *IDS}
@@ -107,15 +107,14 @@ def fields_of(record: logging.LogRecord) -> Fields:
     }
     if getattr(record, "span_id", None):
         fields["span_id"] = as_member(record.span_id)  # type: ignore[attr-defined]
-    for name, value in record.__dict__.items():
-        if name not in STANDARD:
-            fields[f"extra_{name}" if name in RECORD_MEMBERS else readable(name)] = as_member(value)
     if record.exc_info and record.exc_info[0]:
         fields["exception"] = Traceback(record.exc_info)
     elif record.exc_text:
         fields["exception"] = readable(record.exc_text)
     if record.stack_info:
         fields["stack"] = readable(record.stack_info)
+    extra = {name: value for name, value in record.__dict__.items() if name not in STANDARD}
+    add_members(fields, RECORD_MEMBERS, extra)  # last: where there is no room they go first
     return fields
 
 

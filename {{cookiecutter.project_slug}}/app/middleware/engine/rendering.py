@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,7 @@ WHOLE = 1 << 20  # characters: no member is longer, wherever it goes
 LONGEST_FIELD = 1024  # characters of what a client sends
 DEEPEST = 6  # levels of lists and mappings in a member
 MOST_ITEMS = 200  # of one of them
+SHORTEST_NAME = 40  # characters of its name are always left
 FEW = 100  # characters: if each member has been cut to so few, there are too many members
 MOST_MEMBERS = 20  # of them stay then
 COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
@@ -68,21 +70,28 @@ def as_harmless_json(fields: Fields) -> bytes | None:
 
 
 def renamed(fields: Fields, names: Mapping[str, str]) -> Fields:
-    return {names.get(name, name): value for name, value in fields.items()}
+    taken = names.values()  # who has one of these already makes way
+    return {
+        names.get(name) or (f"extra_{name}" if name in taken else name): value
+        for name, value in fields.items()
+    }
 
 
 def as_text(fields: Fields, colours: bool) -> bytes:
     """For people: a clock and what happened; what needs more lines is indented below."""
     clock = time.strftime("%H:%M:%S") + str(fields.get("time", ""))[19:23]
-    words = _record_words(fields) if "logger" in fields else _request_words(fields, colours)
-    return (" ".join([clock, *words]) + "\n").encode(errors="replace")
+    is_record = fields.keys() >= {"logger", "level", "message", "request_id"}
+    words = _record_words(fields) if is_record else _request_words(fields, colours)
+    return (" ".join([clock, *map(str, words)]) + "\n").encode(errors="replace")
 
 
-def _request_words(fields: Fields, colours: bool) -> list[str]:
-    words = [str(fields.get(name, "-")).replace(" ", "%20") for name in ("method", "path")]
+def _request_words(fields: Fields, colours: bool) -> list[Any]:
+    words: list[Any] = [
+        str(fields.get(name, "-")).replace(" ", "%20") for name in ("method", "path")
+    ]
     if "status" in fields:
         status = str(fields["status"])
-        colour = {"2": 32, "3": 36, "4": 33}.get(status[0], 31)
+        colour = {"2": 32, "3": 36, "4": 33}.get(status[:1], 31)
         words += [f"\x1b[{colour}m{status}\x1b[0m" if colours else status]
     words += [f"{fields['duration_ms']} ms"] if "duration_ms" in fields else []
     words += [f"{fields['bytes']} B"] if "bytes" in fields else []
@@ -104,7 +113,7 @@ def _record_words(fields: Fields) -> list[str]:
     words += _extra_words(fields, RECORD_MEMBERS)
     words += [f"[{fields['request_id']}]"] if fields["request_id"] else []
     words += [f"\n{fields[name]}" for name in ("stack", "exception") if name in fields]
-    return [word.replace("\n", "\n    ") for word in words]
+    return [str(word).replace("\n", "\n    ") for word in words]
 
 
 # -- as long as there is room for ------------------------------------------------------------------
@@ -118,14 +127,16 @@ def fit(fields: Fields, render: Callable[[Fields], bytes], size: int) -> bytes:
         return line
     while len(line) > size and limit:
         limit = limit * 3 // 4
-        if limit < FEW:
-            fields = dict(list(fields.items())[:MOST_MEMBERS])
+        if limit < FEW and len(fields) > MOST_MEMBERS:
+            fields, limit = dict(list(fields.items())[:MOST_MEMBERS]), size
         line = render(_shortened(fields, limit) | {"truncated": True})
     return line
 
 
 def _shortened(fields: Fields, limit: int) -> Fields:
-    return {name: _short(value, limit) for name, value in fields.items()}
+    return {
+        cut(name, max(limit, SHORTEST_NAME)): _short(value, limit) for name, value in fields.items()
+    }
 
 
 def _short(value: Any, limit: int) -> Any:
@@ -174,15 +185,35 @@ def readable(text: str) -> str:
     return printable(COLOUR_CODES.sub("", text), keep="\n\t")
 
 
-def as_member(value: object, depth: int = DEEPEST) -> Any:
-    """What somebody's own code adds to a line, as JSON has it."""
+def add_members(fields: Fields, ours: Iterable[str], given: Mapping[Any, Any]) -> None:
+    """Add what somebody's own code brings: a name that is ours, or taken, gets extra_ in front."""
+    for key, value in given.items():
+        name = as_name(key)
+        while name in fields or name in ours:
+            name = f"extra_{name}"
+        fields[name] = as_member(value)
+
+
+def as_member(value: object) -> Any:
+    """What somebody's own code adds to a line, as JSON has it, whatever it does when it is read."""
+    try:
+        return _as_member(value, DEEPEST)
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def _as_member(value: object, depth: int) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no word for it
+    if isinstance(value, int) and value.bit_length() > 64:  # readers take no more
+        return as_words(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if depth and isinstance(value, Mapping):
         items = list(value.items())[:MOST_ITEMS]
-        return {as_words(key): as_member(item, depth - 1) for key, item in items}
+        return {as_words(key): _as_member(item, depth - 1) for key, item in items}
     if depth and isinstance(value, list | tuple | set | frozenset):
-        return [as_member(item, depth - 1) for item in list(value)[:MOST_ITEMS]]
+        return [_as_member(item, depth - 1) for item in list(value)[:MOST_ITEMS]]
     return as_words(value)
 
 
@@ -191,6 +222,10 @@ def as_words(value: object) -> str:
         return readable(str(value))
     except Exception:
         return f"<{type(value).__name__}>"
+
+
+def as_name(key: object) -> str:
+    return printable(COLOUR_CODES.sub("", as_words(key)))
 
 
 def edited(
@@ -204,4 +239,4 @@ def edited(
         logger.exception("%s failed; the line is as it was", edit)
         return fields
     kept = {name for name in line if name in fields and line[name] is fields[name]}
-    return {as_words(n): line[n] if n in kept else as_member(line[n]) for n in line}
+    return {as_name(n): line[n] if n in kept else as_member(line[n]) for n in line}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -85,6 +85,11 @@ class Unspeakable:
         raise RuntimeError("no")
 
 
+class Unreadable(list[int]):
+    def __iter__(self) -> NoReturn:
+        raise RuntimeError("no")
+
+
 @pytest.mark.parametrize(
     ("value", "member"),
     [
@@ -94,10 +99,44 @@ class Unspeakable:
         ({"a": (1, "b\u202e")}, {"a": [1, "b\\u202e"]}),
         ({1: Path("/a")}, {"1": "/a"}),
         (Unspeakable(), "<Unspeakable>"),
+        (Unreadable(), "<Unreadable>"),
+        (math.nan, None),
+        ([math.inf], [None]),
+        (2**64, str(2**64)),
+        ([10**5000], ["<int>"]),
     ],
 )
 def test_what_others_add_becomes_plain_members(value: object, member: object) -> None:
     assert rendering.as_member(value) == member
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"k" * 5000: 1},
+        {"\U0001f600" * 5000 + str(n): 1 for n in range(50)},
+        {"number": 10**4200},
+    ],
+)
+def test_what_others_add_leaves_room_for_what_is_ours(given: dict[str, Any]) -> None:
+    fields = {"level": "ERROR", "exception": "ValueError: " + "why " * 30}
+    rendering.add_members(fields, (), given)
+    line = rendering.fit(fields, rendering.as_json, 4096)
+    assert len(line) <= 4096
+    assert json.loads(line)["exception"].startswith("ValueError")
+
+
+def test_what_others_add_takes_no_name_that_is_taken() -> None:
+    fields: dict[str, Any] = {"level": "INFO"}
+    given = {"level": 1, "extra_level": 2, "\x1b[1mlevel": 3, 5: 4, "a\nb": 5}
+    rendering.add_members(fields, ["level"], given)
+    others = {"extra_level": 1, "extra_extra_level": 2, "extra_extra_extra_level": 3}
+    assert fields == {"level": "INFO", **others, "5": 4, "a\\nb": 5}
+    line = {"level": "INFO", "severity": "forged"}
+    assert rendering.renamed(line, {"level": "severity"}) == {
+        "severity": "INFO",
+        "extra_severity": "forged",
+    }
 
 
 def test_a_circle_and_a_long_list_come_to_an_end() -> None:
