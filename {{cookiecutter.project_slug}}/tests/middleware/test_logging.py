@@ -1723,6 +1723,27 @@ def test_what_the_host_application_writes_to_the_console_is_not_written_twice(
 
 
 @no_handlers()
+@pytest.mark.parametrize("configure", ["dictConfig", "basicConfig"])
+def test_a_file_that_the_host_application_logs_to_silences_nothing(
+    log: Path, tmp_path: Path, configure: str
+) -> None:
+    app = logging_to(log, "host")
+    theirs = str(tmp_path / "theirs")
+    if configure == "dictConfig":
+        file = {"class": "logging.FileHandler", "filename": theirs}
+        root = {"handlers": ["file"]}
+        config = {"version": 1, "disable_existing_loggers": False}
+        logging.config.dictConfig(config | {"handlers": {"file": file}, "root": root})
+    else:
+        logging.basicConfig(filename=theirs, force=True)
+    app.logger.warning("careful")
+    for handler in logging.root.handlers:
+        handler.close()
+    assert [line["message"] for line in lines_of(log)] == ["careful"]
+    assert "careful" in Path(theirs).read_text()
+
+
+@no_handlers()
 def test_two_applications_in_one_process_log_apart(tmp_path: Path) -> None:
     def view() -> str:
         logging.getLogger("a.library").warning("hello")

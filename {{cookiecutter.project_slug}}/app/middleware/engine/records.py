@@ -32,12 +32,16 @@ def write_records(app: Flask, output: Output, level: str) -> None:
     number = getattr(logging, level)
     logging.getLogger("werkzeug").addFilter(_is_no_access_line)
     logging.getLogger(app.name).removeHandler(default_handler)
-    if _handler not in logging.root.handlers:
-        logging.root.addHandler(_handler)
+    _add_handler()
     if not any(_is_console(handler) for handler in logging.root.handlers):
         logging.root.setLevel(min(number, logging.root.level))
     _handler.output, output.level = output, number
     _give_records_their_ids()
+
+
+def _add_handler() -> None:
+    if _handler not in logging.root.handlers:
+        logging.root.addHandler(_handler)
 
 
 def _is_no_access_line(record: logging.LogRecord) -> bool:
@@ -62,6 +66,7 @@ def _give_records_their_ids() -> None:
         return  # another's factory has been put around ours since
 
     def with_ids(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        _add_handler()  # dictConfig and basicConfig(force=True) take all handlers off
         record = make(*args, **kwargs)
         record.__dict__ = _Members(record.__dict__, **current_ids())
         return record
