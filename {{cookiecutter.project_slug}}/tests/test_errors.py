@@ -245,7 +245,9 @@ def test_what_leaves_flask_is_a_500_problem_too(fault: Any) -> None:
     assert "swordfish" not in response.text
 
 
-@pytest.mark.parametrize("headers", [{"X-Name": "\u0431" + SECRET}, {"X-\u0431": SECRET}])
+@pytest.mark.parametrize(
+    "headers", [{"X-Name": "\u0431" + SECRET}, {"X-\u0431": SECRET}, {"X Name": SECRET}]
+)
 def test_a_header_that_no_server_can_send_is_a_500_problem_and_the_body_is_closed(
     headers: dict[str, str],
 ) -> None:
@@ -263,7 +265,7 @@ def test_a_header_that_no_server_can_send_is_a_500_problem_and_the_body_is_close
     assert "swordfish" not in str(response.headers) + response.text
     assert closed == [True]
     app.config["PROPAGATE_EXCEPTIONS"] = True
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(ValueError, match=r"latin-1|is not a name"):
         app.test_client().get("/")
 
 

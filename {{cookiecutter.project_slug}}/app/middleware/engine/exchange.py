@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from .pipeline import Pipeline
 
 Headers = list[tuple[str, str]]
+
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +75,7 @@ class Exchange:
         """
         if self.is_started:  # by write()
             return
-        check_encoding(self.headers)
+        check_head(self.status, self.headers)
         for complete in self.pipeline.headers_functions:
             try:
                 complete(self.environ, self.status, self.headers)
@@ -167,18 +171,25 @@ def is_stream(headers: Headers) -> bool:
     return "Content-Length" not in dict(headers)
 
 
-def check_encoding(headers: Headers) -> None:
+def check_head(status: str, headers: Headers) -> None:
     """Refuse what a server would refuse, here, while it can become a 500.
 
     :raises UnicodeEncodeError: for what is not latin-1.
-    :raises ValueError: for control characters (RFC 9110 5.5).
+    :raises ValueError: for a name that is not a token (RFC 9110 5.1), and control characters (5.5).
     """
-    for name, value in headers:
-        if value.isascii() and value.isprintable() and name.isascii():
+    for name, value in (("Status", status), *headers):
+        if not is_header_name(name):
+            raise ValueError(f"header {name!r} is not a name")
+        if value.isascii() and value.isprintable():
             continue
-        f"{name}{value}".encode("latin-1")
+        value.encode("latin-1")
         if any((sign < " " and sign != "\t") or sign == "\x7f" for sign in value):
             raise ValueError(f"header {name}: {value!r} has a control character")
+
+
+@lru_cache(1024)
+def is_header_name(name: str) -> bool:
+    return TOKEN.fullmatch(name) is not None
 
 
 def close(body: Iterable[bytes]) -> None:

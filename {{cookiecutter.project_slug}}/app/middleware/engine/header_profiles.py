@@ -5,12 +5,12 @@ Standards: W3C CSP 3 (nonces), the Fetch standard (Cross-Origin-Resource-Policy)
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
+from .exchange import is_header_name
 from .policies import check_line, names_a_host, parse_policy, write_policy
 from .settings import did_you_mean, refuse
 
@@ -28,7 +28,6 @@ LENT_TO = {"image", "audio", "video", "track", "font", "style", "script"}
 # what says something of one response, or of one connection, and so is nobody's constant
 OF_ONE_RESPONSE = {"content-encoding", "content-length", "content-type", "date", "location", "vary"}
 OF_ONE_RESPONSE |= {"connection", "keep-alive", "set-cookie", "transfer-encoding", "upgrade"}
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 Headers = list[tuple[str, str]]
 Changes = tuple[tuple[str, "str | None"], ...]  # directives of a page's policy
@@ -141,7 +140,7 @@ def by_scheme(headers: Mapping[str, str], policy: Mapping[str, str | None]) -> d
 
 
 def check_header(key: str, name: str, value: object) -> None:
-    if not HEADER_NAME.fullmatch(name):
+    if not is_header_name(name):
         refuse(key, name, "is not a header name", "X-Frame-Options")
     if name.lower().startswith("access-control-"):
         refuse(key, name, "would let any page read any response", "CORS_ORIGINS for your pages")

@@ -360,9 +360,22 @@ def test_the_old_way_to_write_a_body_works_and_is_counted() -> None:
     assert seen == [(200, "complete", 11)]
 
 
-def test_a_header_that_cannot_be_sent_is_a_500_and_not_a_broken_connection() -> None:
+@pytest.mark.parametrize(
+    ("status", "name", "value"),
+    [
+        ("200 OK", "X-Odd", "\N{SNOWMAN}"),
+        ("200 OK", "X-Odd", "1\r\nX-Forged: 1"),
+        ("200 OK", "X-Odd\r\nX-Forged", "1"),
+        ("200 OK", "X Odd", "1"),
+        ("200 OK", "", "1"),
+        ("200 OK\r\nX-Forged: 1", "X-Odd", "1"),
+    ],
+)
+def test_a_head_that_cannot_be_sent_is_a_500_and_not_a_broken_connection(
+    status: str, name: str, value: str
+) -> None:
     def odd(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", [("X-Odd", "\N{SNOWMAN}"), ("Content-Length", "0")])
+        start_response(status, [(name, value), ("Content-Length", "0")])
         return []
 
     app, _ = around(odd)
