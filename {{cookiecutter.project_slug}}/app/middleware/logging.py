@@ -14,7 +14,7 @@ LOG_FILE           "-"      "-" is standard output; or a path, opened anew after
 LOG_AT_ONCE        false    write each line when it is made, not gathered for 20 ms; true where
                             LOG_FORMAT is "text" or TESTING is true
 LOG_SKIP           below    paths that are logged only if the response is not 2xx, or slow; by
-                            default /health, /ready, /metrics
+                            default /health, /ready, METRICS_PATH
 LOG_PATH           "path"   "rule": the route's rule, /reset/<token>, in place of the path
 LOG_SLOW           0        from how many seconds on a request's line is a WARNING; 0: never
 LOG_START          false    also write "request_started" when a request comes in
@@ -72,6 +72,7 @@ from .engine.settings import (
     read_choice,
     read_list,
     read_seconds,
+    read_text,
     refuse,
 )
 from .engine.shown_paths import IS_HIDDEN
@@ -86,7 +87,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("json", "text")
 LEVELS = ("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL")
-SKIPPED = ("/health", "/ready", "/metrics")
+SKIPPED = ("/health", "/ready")
 
 
 def configure_request_logging(app: Flask, edit_line: EditLine | None = None) -> None:
@@ -109,7 +110,8 @@ class _RequestLog:
     def __init__(self, app: Flask, edit_line: EditLine | None) -> None:
         config = self.config = app.config
         self.edit_line = edit_line
-        self.skipped = frozenset(read_list(config, "LOG_SKIP", SKIPPED))
+        metrics = read_text(config, "METRICS_PATH", "/metrics", "/.*")
+        self.skipped = frozenset(read_list(config, "LOG_SKIP", (*SKIPPED, metrics)))
         for path in self.skipped:
             if not path.startswith("/"):
                 refuse("LOG_SKIP", path, "is not a path that begins with /", "/health")
@@ -139,13 +141,11 @@ class _RequestLog:
         if self.has_rules:
             environ[IS_HIDDEN] = True
         now = Current(environ, self.output)
-        if self.has_starts and not self.is_skipped(environ):
+        now.is_quiet = environ.get("PATH_INFO") in self.skipped  # before a dispatcher changes it
+        if self.has_starts and not now.is_quiet:
             fields = {"time": timestamp(time.time()), "level": "INFO", "message": "request_started"}
             fields |= {"request_id": now.request_id, "method": environ["REQUEST_METHOD"]}
             self.output.write_request(fields | {"path": _path(environ)})
-
-    def is_skipped(self, environ: WSGIEnvironment) -> bool:
-        return environ.get("PATH_INFO") in self.skipped
 
     def add_request_id(self, environ: WSGIEnvironment, status: str, headers: Headers) -> None:
         for name, _ in headers:
@@ -159,7 +159,7 @@ class _RequestLog:
         environ = exchange.environ
         try:
             fields = self.fields(exchange)
-            if self.is_skipped(environ) and _is_fine(fields):
+            if self.current(environ).is_quiet and _is_fine(fields):
                 return
             hosts = self.config.get("TRUSTED_HOSTS")
             event = refusal_of(environ, fields["status"], hosts) if self.security else None

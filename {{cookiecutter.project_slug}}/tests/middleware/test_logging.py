@@ -389,6 +389,25 @@ def test_health_checks_are_quiet_while_all_is_well(log: Path) -> None:
     ]
 
 
+def test_the_metrics_are_quiet_wherever_they_are(log: Path) -> None:
+    app = logging_to(log, METRICS_PATH="/internal")
+    app.add_url_rule("/internal", view_func=lambda: "")
+    ask(app, "/internal")
+    ask(app, "/metrics")
+    assert [line["path"] for line in lines_of(log)] == ["/metrics"]
+
+
+def test_what_is_mounted_inside_is_quiet_only_by_its_whole_path(log: Path) -> None:
+    app, part = logging_to(log, LOG_SKIP="/health,/quiet/here", LOG_START=True), Flask("part")
+    part.add_url_rule("/<path:path>", view_func=lambda path: path)
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/part": part, "/quiet": part})  # type: ignore[method-assign]
+    for path in ("/part/health", "/quiet/here"):
+        ask(app, path)
+    started, completed = lines_of(log)
+    assert (started["message"], completed["message"]) == ("request_started", "request_completed")
+    assert completed["path"] == "/part/health"
+
+
 @pytest.fixture
 def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], str]:
     """Lets so many seconds pass at once, for a view."""

@@ -37,6 +37,7 @@ class Current:
     in_g: dict[str, Any] | None = None  # what the view's g holds, when Flask has ended too
     outer: Current | None = None  # whose view asks its own application, or whose part this one is
     is_open = True
+    is_quiet = False  # logged only if something is wrong
 
     def __init__(self, environ: WSGIEnvironment, output: Output) -> None:
         self.environ = environ
