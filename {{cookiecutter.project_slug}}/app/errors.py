@@ -73,7 +73,7 @@ def render(app: Flask, has_page: bool, error: HTTPException) -> Response:
     if has_page and prefers_html():
         response.data = render_template("error.html", **problem)
     else:
-        response.data = json.dumps(problem)
+        response.data = json.dumps(problem, default=str)  # a UUID, a date, a translated text
         response.mimetype = PROBLEM_JSON
     if has_page:
         response.vary.add("Accept")

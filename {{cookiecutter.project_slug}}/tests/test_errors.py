@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Flask, Response, abort, request
@@ -13,6 +15,7 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import (
     BadRequest,
+    Conflict,
     Forbidden,
     HTTPException,
     NotFound,
@@ -94,6 +97,14 @@ def test_an_exception_brings_its_own_members_and_headers() -> None:
     assert problem(response)["type"] == "https://example.com/quota"
     assert problem(response)["violated-policies"] == ["a"]
     assert response.headers["RateLimit"] == '"a";r=0;t=7'
+
+
+def test_members_that_json_does_not_know_are_text() -> None:
+    error = Conflict()
+    error.problem = {"order": UUID(int=5), "until": date(2026, 1, 2)}  # type: ignore[attr-defined]
+    members = problem(service(error).test_client().get("/"))
+    assert members["order"] == "00000000-0000-0000-0000-000000000005"
+    assert (members["status"], members["until"]) == (409, "2026-01-02")
 
 
 def test_what_abort_of_webargs_and_flask_smorest_tells_is_in_the_problem() -> None:
