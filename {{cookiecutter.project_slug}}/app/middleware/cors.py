@@ -51,7 +51,7 @@ from .engine.cors_refusals import Refusals
 from .engine.header_lists import Headers as HeaderList
 from .engine.header_lists import has_header, vary_by
 from .engine.origins import Origins, as_pattern, read_origins
-from .engine.paths import Paths, read_paths
+from .engine.paths import Paths, as_in_environ, read_paths
 from .engine.pipeline import pipeline_of
 from .engine.settings import Config, read_boolean, read_list, read_whole_number, refuse
 
@@ -143,7 +143,7 @@ class Cors:
 
     def covers(self, path: str) -> bool:
         """Whether some page may read the responses at this path."""
-        return bool(self.origins) and self.paths.cover(path)
+        return bool(self.origins) and self.paths.cover(as_in_environ(path))
 
     def note_origin(self, environ: WSGIEnvironment) -> None:
         """Before Flask: what is mounted inside, by DispatcherMiddleware say, changes the path."""

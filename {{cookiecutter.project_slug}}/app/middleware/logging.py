@@ -1,8 +1,8 @@
 """Every request is one JSON line, written when its body ends; a log nobody reads stalls nothing.
 
 Needs:  pip install "flask>=3.1,<4" "orjson>=3.10,<4"
-Copy:   engine/ (pipeline, exchange, settings, context, ids, lines, destinations, output, rendering,
-        records, refusals, routes, shown_paths, tracebacks, writer)
+Copy:   engine/ (pipeline, exchange, settings, context, ids, lines, destinations, output, paths,
+        rendering, records, refusals, routes, shown_paths, tracebacks, writer)
 Add:    configure_request_logging(app)
 
 Key                Default  Meaning (unit)
@@ -60,6 +60,7 @@ from flask import Flask
 
 from .engine.context import CURRENT, Current, note_spans, tell_g
 from .engine.output import Output, open_lines, read_names
+from .engine.paths import PATH, read_exact_paths
 from .engine.pipeline import pipeline_of
 from .engine.records import write_records
 from .engine.refusals import refusal_of
@@ -70,7 +71,6 @@ from .engine.settings import (
     is_missing,
     read_boolean,
     read_choice,
-    read_list,
     read_seconds,
     read_text,
     refuse,
@@ -110,11 +110,8 @@ class _RequestLog:
     def __init__(self, app: Flask, edit_line: EditLine | None) -> None:
         config = self.config = app.config
         self.edit_line = edit_line
-        metrics = read_text(config, "METRICS_PATH", "/metrics", "/.*")
-        self.skipped = frozenset(read_list(config, "LOG_SKIP", (*SKIPPED, metrics)))
-        for path in self.skipped:
-            if not path.startswith("/"):
-                refuse("LOG_SKIP", path, "is not a path that begins with /", "/health")
+        metrics = read_text(config, "METRICS_PATH", "/metrics", PATH.pattern)
+        self.skipped = read_exact_paths(config, "LOG_SKIP", (*SKIPPED, metrics))
         self.has_rules = read_choice(config, "LOG_PATH", ("path", "rule")) == "rule"
         self.slow = read_seconds(config, "LOG_SLOW", 0.0) or float("inf")
         self.has_starts = read_boolean(config, "LOG_START", default=False)

@@ -1,7 +1,7 @@
 """Every request in numbers for Prometheus, over all workers together; off until it has a token.
 
 Needs:  pip install "flask>=3.1,<4" "prometheus-client>=0.21,<1"
-Copy:   engine/ (pipeline, exchange, settings, refusals, routes, series, writer)
+Copy:   engine/ (pipeline, exchange, settings, paths, refusals, routes, series, writer)
 Add:    configure_metrics(app)
 
 Key            Default     Meaning (unit)
@@ -45,6 +45,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
 
+from .engine.paths import PATH, as_in_environ
 from .engine.pipeline import ResponseParts, pipeline_of
 from .engine.refusals import refusal_of
 from .engine.routes import note_route, rule_of
@@ -74,7 +75,7 @@ def configure_metrics(app: Flask) -> None:
     :raises ValueError: if a key is wrong, or prometheus-client or the folder is missing.
     """
     token = read_token(app.config, "METRICS_TOKEN")
-    path = read_text(app.config, "METRICS_PATH", "/metrics", "/[!-~]*")
+    path = read_text(app.config, "METRICS_PATH", "/metrics", PATH.pattern)
     if token is None:
         return
     metrics = app.extensions["metrics"] = Metrics(app, path, token)
@@ -100,7 +101,7 @@ class Metrics:
     """The metrics of one application."""
 
     def __init__(self, app: Flask, path: str, token: bytes) -> None:
-        self.path, self.token = path, token
+        self.path, self.token = as_in_environ(path), token
         self.config, self.extensions = app.config, app.extensions
         self.series = open_series()
         self.registry = self.series.registry  # takes metrics of your own

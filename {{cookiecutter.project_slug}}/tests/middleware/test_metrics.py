@@ -270,7 +270,7 @@ def test_a_token_that_can_be_guessed_or_sent_wrongly_is_refused_and_not_shown(to
     assert str(token) not in str(raised.value)
 
 
-@pytest.mark.parametrize("path", ["metrics", "/a b", 7])
+@pytest.mark.parametrize("path", ["metrics", "/a b", "/a?b", "/a*", 7])
 def test_a_path_that_nobody_can_ask_for_is_refused(path: Any) -> None:
     with pytest.raises(ValueError, match=r"^METRICS_PATH: .* is not .*; for example /metrics"):
         service(METRICS_PATH=path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from .settings import Config, read_list, refuse
 
@@ -17,11 +18,18 @@ class Paths:
     """A set of paths, each with all that is below it."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self.prefixes = tuple(path.rstrip("/") + "/" for path in paths)
+        """:param paths: as people write them: "/größe/", or "/gr%C3%B6%C3%9Fe/"."""
+        self.prefixes = tuple(as_in_environ(path).rstrip("/") + "/" for path in paths)
         self.exact = frozenset(prefix[:-1] for prefix in self.prefixes)
 
     def cover(self, path: str) -> bool:
+        """:param path: PATH_INFO."""
         return path.startswith(self.prefixes) or path in self.exact
+
+
+def as_in_environ(path: str) -> str:
+    """As PATH_INFO has it: its bytes, as latin-1 (PEP 3333)."""
+    return unquote_to_bytes(path).decode("latin-1")
 
 
 def read_paths(config: Config, key: str, default: Iterable[str] = ()) -> list[str]:
@@ -32,6 +40,19 @@ def read_paths(config: Config, key: str, default: Iterable[str] = ()) -> list[st
     return paths
 
 
-def check_path(key: str, path: Any) -> None:
+def read_exact_paths(config: Config, key: str, default: Iterable[str]) -> frozenset[str]:
+    """Single paths, as PATH_INFO has them.
+
+    :raises ValueError: for what is not a path.
+    """
+    paths = read_list(config, key, default)
+    for path in paths:
+        check_path(key, path, "and no pattern", "/health")
+    return frozenset(map(as_in_environ, paths))
+
+
+def check_path(
+    key: str, path: Any, note: str = "(it covers all below it)", example: str = EXAMPLE
+) -> None:
     if not isinstance(path, str) or not PATH.fullmatch(path):
-        refuse(key, path, "is not a path that begins with / (it covers all below it)", EXAMPLE)
+        refuse(key, path, f"is not a path that begins with / {note}", example)
