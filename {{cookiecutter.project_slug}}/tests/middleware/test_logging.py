@@ -642,7 +642,8 @@ def test_a_stream_is_logged_when_it_ends_with_its_real_duration(app: Flask, log:
     assert (line["bytes"], line["outcome"]) == (2, "complete")
 
 
-def test_a_stream_that_breaks_is_failed(app: Flask, log: Path) -> None:
+@no_handlers()
+def test_a_stream_that_breaks_is_failed_and_says_why(app: Flask, log: Path) -> None:
     @app.get("/")
     def stream() -> Response:
         def breaking() -> Iterator[str]:
@@ -653,7 +654,9 @@ def test_a_stream_that_breaks_is_failed(app: Flask, log: Path) -> None:
 
     with pytest.raises(RuntimeError, match="broken stream"):
         ask(app, "/")
-    (line,) = lines_of(log)
+    record, line = lines_of(log)
+    assert record["exception"].endswith("RuntimeError: broken stream")
+    assert record["request_id"] == line["request_id"]
     assert (line["status"], line["bytes"], line["outcome"]) == (200, 1, "failed")
 
 
@@ -753,6 +756,7 @@ def test_bytes_through_write_are_counted(log: Path) -> None:
     assert lines_of(log)[0]["bytes"] == 8
 
 
+@no_handlers()
 def test_the_body_is_closed_and_the_line_is_written_once_whatever_the_server_does(
     log: Path,
 ) -> None:
@@ -776,7 +780,8 @@ def test_the_body_is_closed_and_the_line_is_written_once_whatever_the_server_doe
         with pytest.raises(RuntimeError, match="cannot close"):
             body.close()
     assert closed
-    assert len(lines_of(log)) == 1
+    assert len(requests_in(log)) == 1
+    assert lines_of(log)[1]["exception"].endswith("RuntimeError: cannot close")
 
 
 def test_a_file_through_the_servers_file_wrapper_is_sent_and_counted(app: Flask, log: Path) -> None:

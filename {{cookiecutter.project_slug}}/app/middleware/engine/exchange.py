@@ -102,7 +102,8 @@ class Exchange:
                 yield piece
         except GeneratorExit:  # the server stopped asking; close() tells why
             raise
-        except BaseException:
+        except BaseException as error:
+            self.log(error)
             self.end("failed")
             raise
         self.end("complete")
@@ -110,6 +111,9 @@ class Exchange:
     def close(self) -> None:
         try:
             close(self.body)
+        except Exception as error:
+            self.log(error)
+            raise
         finally:
             if self.is_open:
                 self.end("complete" if self.is_whole() else "aborted")
@@ -118,10 +122,17 @@ class Exchange:
     def leave(self, error: BaseException) -> None:
         """No body goes to the server: an exception is on its way there, or its own signal."""
         is_signal = isinstance(error, StopIteration)  # how a WebSocket ends on gunicorn
+        if self.is_started and not is_signal:
+            self.log(error)
         if is_signal and not self.status:
             self.status = "101 Switching Protocols"
         self.end("complete" if is_signal else "failed")
         self.tell(self.pipeline.close_functions)
+
+    def log(self, error: BaseException) -> None:
+        """No error handler sees it, and servers take an OSError for a client that has left."""
+        if isinstance(error, Exception):
+            logger.error("The response broke off", exc_info=error)
 
     def end(self, outcome: str) -> None:
         if self.is_open:
