@@ -177,11 +177,6 @@ class Started:
         close(self.body)
 
 
-def is_stream(headers: Headers) -> bool:
-    """Flask writes the length of every response that it holds complete."""
-    return "Content-Length" not in dict(headers)
-
-
 def check_head(status: str, headers: Headers) -> None:
     """Refuse what a server would refuse, here, while it can become a 500.
 

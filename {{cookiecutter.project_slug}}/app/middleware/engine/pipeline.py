@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask
 
-from .exchange import Exchange, Headers, Started, close, is_stream
+from .exchange import Exchange, Headers, Started, close
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -152,9 +152,9 @@ class Pipeline:
                 exchange.status, exchange.headers, body = response
                 return body
         body = exchange.body = inner(environ, exchange.hold_head)
-        # While nothing is sent an exception can still become a response: so a stream is asked for
-        # its first piece before its head goes out.
-        if not exchange.status or (self.error_functions and is_stream(exchange.headers)):
+        # While nothing is sent an exception can still become a response: so a body is asked for its
+        # first piece before its head goes out. Its length does not tell whether it can fail.
+        if not exchange.status or self.error_functions:
             body = Started(body)
         return body
 

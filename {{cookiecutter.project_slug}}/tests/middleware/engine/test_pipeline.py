@@ -296,9 +296,10 @@ def test_an_application_that_starts_its_response_late_gets_its_headers_all_the_s
     assert seen == [(200, "complete", 6)]
 
 
-def test_a_stream_that_fails_before_its_first_piece_becomes_a_500() -> None:
+@pytest.mark.parametrize("headers", [[], [("Content-Length", "5")]])
+def test_a_stream_that_fails_before_its_first_piece_becomes_a_500(headers: Headers) -> None:
     def broken(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-        start_response("200 OK", [])
+        start_response("200 OK", headers)
         raise RuntimeError("early")
         yield b""
 
