@@ -76,7 +76,7 @@ from .engine.settings import (
     refuse,
 )
 from .engine.shown_paths import IS_HIDDEN
-from .engine.writer import write_before_sigterm
+from .engine.writer import write_before_signals
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -225,7 +225,7 @@ def _open_outputs(config: Config) -> tuple[Output, Output | None]:
     at_once = read_boolean(config, "LOG_AT_ONCE", default=is_text or is_test)
     names = read_names(config, "LOG_FIELDS", (*REQUEST_MEMBERS, *RECORD_MEMBERS, "dropped"))
     if not at_once:
-        write_before_sigterm()
+        write_before_signals()
 
     path = "-" if is_missing(config.get("LOG_FILE")) else config["LOG_FILE"]
     output = Output(open_lines("LOG_FILE", path, is_test), at_once, is_text, names)

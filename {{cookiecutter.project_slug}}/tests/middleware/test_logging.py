@@ -1205,7 +1205,9 @@ def test_what_has_been_gathered_is_written_when_the_process_ends(tmp_path: Path)
     assert (last["message"], last["dropped"]) == ("log_lines_dropped", 1200 - len(lines))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM)]
+)
 def test_what_has_been_gathered_is_written_at_a_signal_that_ends_the_process(
     tmp_path: Path, number: signal.Signals
 ) -> None:

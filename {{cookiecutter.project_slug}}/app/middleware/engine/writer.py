@@ -1,7 +1,7 @@
 """One thread of this process that writes what was gathered: lines, and numbers that come with them.
 
 It writes 20 ms after the first, so that the interpreter's lock is not handed round at every line.
-What has been gathered is also written at exit, at SIGTERM, and before a fork.
+What has been gathered is also written at exit, at SIGTERM and SIGHUP, and before a fork.
 """
 
 from __future__ import annotations
@@ -124,11 +124,13 @@ def _flush_waiting() -> None:
 # -- the end of the process, and forks -------------------------------------------------------------
 
 
-def write_before_sigterm() -> None:
-    """Write at SIGTERM too, where that would end the process without a word to Python."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _write_and_end)
+def write_before_signals() -> None:
+    """Write at SIGTERM and SIGHUP too, where they would end the process and Python not know."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _write_and_end)
 
 
 def _write_and_end(number: int, frame: FrameType | None) -> None:

@@ -27,7 +27,7 @@ class Kept:
 
 kept = Kept()
 writer.register(kept)
-writer.write_before_sigterm()
+writer.write_before_signals()
 """
 
 
