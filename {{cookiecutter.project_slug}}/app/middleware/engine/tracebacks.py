@@ -7,6 +7,7 @@ code, and the last frames; then the frames of libraries go.
 from __future__ import annotations
 
 import os
+import re
 import sysconfig
 import traceback
 from types import TracebackType
@@ -19,6 +20,7 @@ LIBRARIES = tuple(
     if path
 )
 FRAME = '  File "'
+MARGIN = re.compile(r" *\| ")  # of an exception in a group
 LAST_FRAMES = 2  # of each exception: they stay, whoever's they are
 
 
@@ -44,7 +46,7 @@ class Traceback:
 
 
 def _short(piece: str, limit: int) -> str:
-    if len(piece) <= limit or piece.startswith(FRAME):
+    if len(piece) <= limit or _bare(piece).startswith(FRAME):
         return piece
     return f"{piece[: limit // 2].rstrip()}...{piece[len(piece) - limit // 2 :]}"
 
@@ -53,9 +55,9 @@ def _without_libraries(pieces: list[str]) -> list[str]:
     kept: list[str] = []
     left_out = 0
     for at, piece in enumerate(pieces):
-        following = pieces[at + 1 : at + 1 + LAST_FRAMES]
+        following = [_bare(other) for other in pieces[at + 1 : at + 1 + LAST_FRAMES]]
         is_last = not all(other.startswith("  ") for other in following) or not following
-        if piece.startswith(FRAME) and not is_last and _is_of_library(piece):
+        if not is_last and _is_of_library(_bare(piece)):
             left_out += 1
             continue
         if left_out:
@@ -65,5 +67,9 @@ def _without_libraries(pieces: list[str]) -> list[str]:
     return kept
 
 
+def _bare(piece: str) -> str:
+    return MARGIN.sub("", piece, count=1) if MARGIN.match(piece) else piece
+
+
 def _is_of_library(frame: str) -> bool:
-    return frame.removeprefix(FRAME).startswith(LIBRARIES)
+    return frame.startswith(FRAME) and frame.removeprefix(FRAME).startswith(LIBRARIES)

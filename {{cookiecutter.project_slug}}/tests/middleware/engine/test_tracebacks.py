@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
+import copy
 import json
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -24,6 +27,21 @@ def own_code(message: str = "root cause") -> None:
 
 def through_a_library() -> None:
     json.loads('{"a": 1}', object_hook=lambda pairs: own_code("x" * 3500))
+
+
+class Uncopied:
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def __deepcopy__(self, memo: object) -> None:
+        own_code(self.message)
+
+
+def through_copies(message: str) -> None:
+    tree: object = Uncopied(message)
+    for _ in range(20):
+        tree = [tree]
+    copy.deepcopy(tree)
 
 
 def recurse(depth: int) -> None:
@@ -85,3 +103,22 @@ def test_an_exception_that_cannot_be_shown_is_named() -> None:
         raise Unspeakable
 
     assert "Unspeakable" in caught(fail).text(1000)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups of exceptions need Python 3.11")
+def test_a_group_keeps_each_message_and_the_services_own_frames() -> None:
+    def grouped() -> None:
+        errors = []
+        for name in ("first", "second"):
+            try:
+                through_copies(name)
+            except ValueError as error:
+                errors.append(error)
+        raise getattr(builtins, "ExceptionGroup")("both failed", errors)  # noqa: B009 - not in 3.10
+
+    text = caught(grouped).text(2500)
+    assert "in grouped\n" in text
+    assert "| ExceptionGroup: both failed (2 sub-exceptions)\n" in text
+    assert text.count("in own_code\n") == text.count("in through_copies\n") == 2
+    assert "| ValueError: first\n" in text
+    assert "| ValueError: second\n" in text
