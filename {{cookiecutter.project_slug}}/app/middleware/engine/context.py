@@ -105,12 +105,17 @@ def current_ids() -> dict[str, str | None]:
     return {"request_id": request_id, "trace_id": now.trace_id if now is not None else None}
 
 
+def of_module(module: str, name: str) -> Any:
+    """None if the service does not use it, or another thread is just importing it."""
+    return getattr(sys.modules.get(module), name, None)
+
+
 def active_span() -> tuple[str, str] | None:
     """Trace and span of OpenTelemetry, if the service uses it."""
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:
+    get_span = of_module("opentelemetry.trace", "get_current_span")
+    if get_span is None:
         return None
-    context = trace.get_current_span().get_span_context()
+    context = get_span().get_span_context()
     return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else None
 
 
@@ -161,6 +166,6 @@ def _told_of_requests(base: type[_AppCtxGlobals]) -> type[_AppCtxGlobals]:
 
 def _tell_sentry(request_id: str) -> None:
     """Name the request in Sentry's events, if the service uses it."""
-    sentry = sys.modules.get("sentry_sdk")
-    if sentry is not None:
-        sentry.set_tag("request_id", request_id)
+    set_tag = of_module("sentry_sdk", "set_tag")
+    if set_tag is not None:
+        set_tag("request_id", request_id)

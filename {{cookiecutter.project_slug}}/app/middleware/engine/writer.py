@@ -148,9 +148,9 @@ def _at_exit() -> None:
 
 def _also_at_the_end_of_multiprocessing() -> None:
     """Its processes end without atexit before Python 3.13."""
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        util.Finalize(None, _at_exit, exitpriority=0)
+    finalize = getattr(sys.modules.get("multiprocessing.util"), "Finalize", None)
+    if finalize is not None:
+        finalize(None, _at_exit, exitpriority=0)
 
 
 def _before_fork() -> None:

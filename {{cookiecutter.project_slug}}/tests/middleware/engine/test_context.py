@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextvars
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -30,6 +32,19 @@ def test_a_request_is_the_current_one_from_its_beginning_to_its_end() -> None:
     assert current_ids() == {"request_id": "client-id-1", "trace_id": now.trace_id}
     now.end()
     assert current_ids() == {"request_id": None, "trace_id": None}
+
+
+@pytest.mark.parametrize("name", ["opentelemetry.trace", "sentry_sdk"])
+def test_a_library_that_another_thread_is_importing_harms_nobody(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    app = Flask("importing")
+    tell_g(app)
+    now = begun()
+    with app.app_context():
+        assert g.request_id == current_ids()["request_id"] == now.request_id
+    now.end()
 
 
 def test_a_request_within_a_request_gives_way_to_the_outer_one() -> None:
