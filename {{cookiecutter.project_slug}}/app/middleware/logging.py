@@ -155,11 +155,11 @@ class _RequestLog:
     def end(self, exchange: Exchange) -> None:
         environ = exchange.environ
         try:
-            fields = self.fields(exchange)
-            if self.current(environ).is_quiet and _is_fine(fields):
+            now = self.current(environ)
+            fields = self.fields(exchange, now)
+            if now.is_quiet and _is_fine(fields):
                 return
-            hosts = self.config.get("TRUSTED_HOSTS")
-            event = refusal_of(environ, fields["status"], hosts) if self.security else None
+            event = self.event_of(environ, fields["status"]) if self.security else None
             if event is None and self.edit_line is None:
                 self.output.note_request(self.line, fields)
             else:
@@ -181,9 +181,11 @@ class _RequestLog:
         """A new one if something failed before ours could begin."""
         return environ.get(CURRENT) or Current(environ, self.output)
 
-    def fields(self, exchange: Exchange) -> Fields:
+    def event_of(self, environ: WSGIEnvironment, status: int) -> Fields | None:
+        return refusal_of(environ, status, self.config.get("TRUSTED_HOSTS"))
+
+    def fields(self, exchange: Exchange, now: Current) -> Fields:
         environ, status = exchange.environ, exchange.status_code
-        now = self.current(environ)
         method = environ.get("REQUEST_METHOD")
         client = environ.get("client") or (now.in_g or {}).get("client")
         rule = getattr(now.request, "url_rule", None)

@@ -7,7 +7,6 @@ Standards: PEP 3333 (WSGI), RFC 9110 (which responses have no body).
 
 from __future__ import annotations
 
-import itertools
 import logging
 import re
 import sys
@@ -40,6 +39,8 @@ class Exchange:
 
     status = ""
     body: Iterable[bytes] = ()
+    first = b""  # piece of the body
+    rest: Iterator[bytes] | None = None  # None: the first piece has not been asked for
     sent = 0
     outcome = "failed"
     is_started = False  # the server has the head
@@ -95,9 +96,17 @@ class Exchange:
 
     # the body
 
+    def ask_for_first(self) -> None:
+        """Have the first piece of the body made, which then cannot fail any more."""
+        self.rest = iter(self.body)
+        self.first = next(self.rest, b"")
+
     def __iter__(self) -> Iterator[bytes]:
         try:
-            for piece in self.body:
+            if self.first:
+                self.sent += len(self.first)
+                yield self.first
+            for piece in self.body if self.rest is None else self.rest:
                 self.sent += len(piece)
                 yield piece
         except GeneratorExit:  # the server stopped asking; close() tells why
@@ -162,35 +171,25 @@ class Exchange:
         return int(self.status[:3])
 
 
-class Started:
-    """A body whose first piece has been made, and so cannot fail any more."""
-
-    def __init__(self, body: Iterable[bytes]) -> None:
-        self.body = body
-        self.rest = iter(body)
-        self.first = list(itertools.islice(self.rest, 1))
-
-    def __iter__(self) -> Iterator[bytes]:
-        return itertools.chain(self.first, self.rest)
-
-    def close(self) -> None:
-        close(self.body)
-
-
 def check_head(status: str, headers: Headers) -> None:
     """Refuse what a server would refuse, here, while it can become a 500.
 
     :raises UnicodeEncodeError: for what is not latin-1.
     :raises ValueError: for a name that is not a token (RFC 9110 5.1), and control characters (5.5).
     """
-    for name, value in (("Status", status), *headers):
+    if not (status.isascii() and status.isprintable()):
+        check_text("Status", status)
+    for name, value in headers:
         if not is_header_name(name):
             raise ValueError(f"header {name!r} is not a name")
-        if value.isascii() and value.isprintable():
-            continue
-        value.encode("latin-1")
-        if any((sign < " " and sign != "\t") or sign == "\x7f" for sign in value):
-            raise ValueError(f"header {name}: {value!r} has a control character")
+        if not (value.isascii() and value.isprintable()):
+            check_text(name, value)
+
+
+def check_text(name: str, value: str) -> None:
+    value.encode("latin-1")
+    if any((sign < " " and sign != "\t") or sign == "\x7f" for sign in value):
+        raise ValueError(f"header {name}: {value!r} has a control character")
 
 
 @lru_cache(1024)

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask
 
-from .exchange import Exchange, Headers, Started, close
+from .exchange import Exchange, Headers, close
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -129,7 +129,7 @@ class Pipeline:
         exchange = Exchange(self, environ, start_response)
         try:
             try:
-                exchange.body = self.respond(exchange, outer or self.inner)
+                self.respond(exchange, outer or self.inner)
                 exchange.send_head()
             except Exception as error:
                 if isinstance(error, StopIteration) or exchange.is_started:
@@ -138,9 +138,10 @@ class Pipeline:
         except BaseException as error:
             exchange.leave(error)
             raise
-        return exchange if self.end_functions or self.close_functions else exchange.body
+        is_needed = self.end_functions or self.close_functions or exchange.rest is not None
+        return exchange if is_needed else exchange.body
 
-    def respond(self, exchange: Exchange, inner: WSGIApplication) -> Iterable[bytes]:
+    def respond(self, exchange: Exchange, inner: WSGIApplication) -> None:
         environ = exchange.environ
         for identify in self.identify_functions:
             identify(environ)
@@ -149,14 +150,13 @@ class Pipeline:
         for respond in self.respond_functions:
             response = respond(environ)
             if response is not None:
-                exchange.status, exchange.headers, body = response
-                return body
-        body = exchange.body = inner(environ, exchange.hold_head)
+                exchange.status, exchange.headers, exchange.body = response
+                return
+        exchange.body = inner(environ, exchange.hold_head)
         # While nothing is sent an exception can still become a response: so a body is asked for its
         # first piece before its head goes out. Its length does not tell whether it can fail.
         if not exchange.status or self.error_functions:
-            body = Started(body)
-        return body
+            exchange.ask_for_first()
 
     def respond_to_error(self, exchange: Exchange, error: Exception) -> None:
         """:raises Exception: the error, if nobody makes a response of it."""
@@ -167,6 +167,7 @@ class Pipeline:
             with contextlib.suppress(Exception):
                 close(exchange.body)
             exchange.status, exchange.headers, exchange.body = response
+            exchange.first, exchange.rest = b"", None
             exchange.send_head(is_after_error=True)
             return
         raise error
