@@ -220,14 +220,14 @@ def check_security_headers(response: Received) -> None:
 def check_logged_once(kind: Kind, response: Received, lines: list[dict[str, Any]]) -> None:
     (request_id,) = response.all("X-Request-ID")
     assert len(lines) == kind.times
-    line = lines[-1]
-    assert line["request_id"] == request_id
+    (line,) = (line for line in lines if line["request_id"] == request_id)
     assert (line["status"], line["outcome"]) == (kind.status, kind.outcome)
     if kind.name != "preflight":  # an allowed origin's has its response before a view is looked for
         assert line["endpoint"] == (None if kind.is_unrouted else kind.path.removeprefix("/api"))
     assert (line["method"], line["path"]) == (kind.method, kind.path)
     if kind.method != "HEAD":
-        assert line["bytes"] == len(response.body)
+        is_cut = response.broken and line["bytes"] > len(response.body)  # on its way to the client
+        assert is_cut or line["bytes"] == len(response.body)
 
 
 def check_cors(response: Received, origin: str | None) -> None:
