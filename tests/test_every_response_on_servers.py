@@ -83,7 +83,12 @@ def test_every_response_on_the_wire_keeps_every_promise(
     name, server, log = served
     kind = promises.from_page(kind, origin)
     for _ in range(kind.times):
-        response = ask(server.port, kind, origin)
+        try:
+            response = ask(server.port, kind, origin)
+        except http.client.RemoteDisconnected:  # Granian drops what it has not sent yet
+            (line,) = lines_of(log, 1)
+            assert (name, kind.outcome, line["outcome"]) == ("granian", "failed", "failed")
+            return
     if name == "granian" and kind.outcome == "failed":
         response.broken = True  # before 2.8.9 it ends a broken stream like a whole one
     promises.check_promises(kind, response, lines_of(log, kind.times), origin)

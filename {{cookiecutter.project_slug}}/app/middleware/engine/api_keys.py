@@ -21,7 +21,7 @@ from .settings import from_json, refuse_secret
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SCOPE = re.compile(r"[!#-&(-\[\]-~]+")  # RFC 6749 section 3.3, without the apostrophe
 WINDOW = "(([1-9][0-9]{0,8} *)?(second|minute|hour)|([1-9][0-9]{0,4} *)?(day|month|year))s?"
-LIMIT = rf" *[1-9][0-9]{{0,8}} *(/|per) *{WINDOW} *"
+LIMIT = r" *[1-9][0-9]{0,8} *(/|per) *" + WINDOW + " *"
 LIMITS = re.compile(LIMIT + "([;,|]" + LIMIT + ")*", re.IGNORECASE)
 HASH = re.compile(r"[0-9a-f]{64}")
 # The prefix is for scanners, and for a person who finds a key in a log.

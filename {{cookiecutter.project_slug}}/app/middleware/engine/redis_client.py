@@ -36,7 +36,8 @@ def open_store(
     if scheme not in SCHEMES:
         known = ", ".join(f"{one}://" for one in ("memory", *SCHEMES))
         raise ValueError(f"the scheme {scheme!r} is not supported; it may be {known}")
-    path = uri.partition("?")[0].partition("://")[2].partition("/")[2]
+    place = uri.partition("?")[0].partition("://")[2].rpartition("@")[2]
+    path = place.partition("/")[2]
     if scheme in ("redis", "rediss") and not re.fullmatch("[0-9]*/?", path):
         raise ValueError("what follows the host is not the number of a database")
     try:
