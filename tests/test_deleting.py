@@ -29,6 +29,11 @@ SETTINGS = {
     "CORS_PATH": "/v2/",
     "MAX_CONTENT_LENGTH": 10,
     "LOG_FORMAT": "json",
+    "RATELIMIT_APPLICATION": "1 per hour",
+    "RATELIMIT_ALLOW": ["127.0.0.0/8"],
+    "RATELIMIT_STORAGE_URI": "redis://no-such-store.test:6379/0",
+    "SECURITY_HTTPS": True,
+    "APPLICATION_ROOT": "/shop",
 }
 POST_ROUTE = """
 
@@ -53,6 +58,49 @@ def page(name: str = "home") -> str:
 def contact(number: int) -> str:
     return f"<p>{number}</p>"
 """
+
+
+SITE = """from __future__ import annotations
+
+from datetime import date
+
+from flask import Blueprint, Response, redirect, request
+from flask.blueprints import BlueprintSetupState
+from werkzeug.routing import BaseConverter
+from werkzeug.wrappers import Response as Redirection
+
+pages_blueprint = Blueprint("pages", __name__)
+
+
+class DayConverter(BaseConverter):
+    def to_python(self, value: str) -> date:
+        return date.fromisoformat(value)
+
+    def to_url(self, value: date) -> str:
+        return value.isoformat()
+
+
+@pages_blueprint.before_app_request
+def log_in() -> Redirection | None:
+    return None if request.path == "/login" else redirect("/login")
+
+
+@pages_blueprint.after_app_request
+def may_be_framed(response: Response) -> Response:
+    response.headers["X-Frame-Options"] = "SAMEORIGIN"
+    return response
+
+
+@pages_blueprint.record
+def add_days(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters["day"] = DayConverter
+    state.add_url_rule("/on/<day:day>", "on", on)
+
+
+def on(day: date) -> str:
+    return day.isoformat()
+"""
+PAGE_OF_ERRORS = "<html><a href={{ url_for('pages.on') }}>{{ status }} {{ title }}</a></html>"
 
 
 def edit(path: Path, pattern: str, replacement: str, count: int) -> None:
@@ -91,13 +139,19 @@ def add_post_route(service: Path) -> None:
         file.write(POST_ROUTE)
 
 
-def add_pages(service: Path) -> None:
-    (service / "app" / "api" / "pages.py").write_text(PAGES, "utf-8")
+def add_pages(service: Path, pages: str = PAGES) -> None:
+    (service / "app" / "api" / "pages.py").write_text(pages, "utf-8")
     blueprints = service / "app" / "api" / "__init__.py"
     line = "from app.api.pages import pages_blueprint\n"
     edit(blueprints, r"^(from app\.api\.ping import .*\n)", rf"{line}\1", 1)
     with blueprints.open("a", encoding="utf-8") as file:
         file.write("    app.register_blueprint(pages_blueprint)\n")
+
+
+def add_site(service: Path) -> None:
+    """A login before every view, a header of one's own, a converter, a page for errors."""
+    add_pages(service, SITE)
+    (service / "app" / "templates" / "error.html").write_text(PAGE_OF_ERRORS, "utf-8")
 
 
 def change(key: str, service: Path) -> None:
@@ -121,10 +175,12 @@ EDITS: dict[str, Edit] = {
     "without orders": replace_orders,
     "a POST route more": add_post_route,
     "pages": add_pages,
+    "a login before every view": add_site,
     **{key: functools.partial(change, key) for key in SETTINGS},
 }
 TOGETHER: dict[str, list[Edit]] = {
     "every setting, route and page": [change_all, add_post_route, add_pages],
+    "a login before every view": [add_site],
     "other settings without orders": [change_all, replace_orders],
     "pages without any middleware": [EDITS["without any"], add_pages],
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from jinja2 import PackageLoader
 from werkzeug.test import TestResponse
 
 from app.errors import configure_errors
@@ -17,7 +18,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 @pytest.fixture
 def app() -> Flask:
-    """With two routes of its own, and the template of the service."""
+    """With two routes of its own."""
     app = service(FIRST_PAGE=True)
     app.add_url_rule("/tea", "tea", lambda: "tea")
     app.add_url_rule("/tea/<int:number>", "one_tea", lambda number: "one", methods=["POST"])
@@ -25,7 +26,9 @@ def app() -> Flask:
 
 
 def service(**config: Any) -> Flask:
-    app = Flask("app")
+    """With the page's template, but not with the service's own page for errors."""
+    app = Flask(__name__)
+    app.jinja_loader = PackageLoader("app")
     app.config.from_mapping(config)
     configure_first_page(app)
     configure_errors(app)

@@ -9,27 +9,38 @@ import pytest
 from flask import Flask, g
 from flask.testing import FlaskClient
 
+from app.config import config_by_name
 from app.extensions import limiter, public, require_scope
+from tests.promises import HERE, ask_the_middlewares_alone, settings_of_the_rest
 
-PATH = "/api/a-path-of-these-tests"
+
+@pytest.fixture
+def no_settings_of_the_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = type("Settings", (), settings_of_the_rest("testing"))
+    monkeypatch.setitem(config_by_name, "testing", settings)
 
 
-@pytest.fixture(autouse=True)
-def routes(app: Flask) -> None:
-    @app.get(f"{PATH}/limited")
+@pytest.fixture
+def app(no_settings_of_the_owner: None, app: Flask) -> Flask:
+    """That of conftest.py, with two routes more."""
+    ask_the_middlewares_alone(app)
+
+    @app.get(f"{HERE}/limited")
     @limiter.limit("2 per hour")
     @public
     def limited() -> str:
         return str(g.get("client"))
 
-    @app.get(f"{PATH}/scoped")
+    @app.get(f"{HERE}/scoped")
     @require_scope("tests:read")
     def scoped() -> str:
         return str(g.get("client"))
 
+    return app
+
 
 def statuses(client: FlaskClient, number: int = 4) -> list[int]:
-    return [client.get(f"{PATH}/limited").status_code for _ in range(number)]
+    return [client.get(f"{HERE}/limited").status_code for _ in range(number)]
 
 
 def test_nobody_is_limited_unless_a_test_asks_for_it(client: FlaskClient) -> None:
@@ -48,6 +59,6 @@ def test_a_test_can_act_as_several_callers(
     client: FlaskClient, as_caller: Callable[..., FlaskClient]
 ) -> None:
     reader, other = as_caller("reader", "tests:read"), as_caller("other")
-    assert reader.get(f"{PATH}/scoped").text == "reader"
-    assert other.get(f"{PATH}/scoped").status_code == 403
-    assert client.get(f"{PATH}/scoped").status_code == 401
+    assert reader.get(f"{HERE}/scoped").text == "reader"
+    assert other.get(f"{HERE}/scoped").status_code == 403
+    assert client.get(f"{HERE}/scoped").status_code == 401
