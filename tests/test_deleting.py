@@ -221,6 +221,15 @@ def test_the_services_own_tests_stay_green(name: str, service: Path) -> None:
     suite(service, "--collect-only")
 
 
+def test_a_test_of_ones_own_may_ask_for_a_status_alone(service: Path) -> None:
+    own = service / "tests" / "api" / "test_ping.py"  # and so runs before the others
+    own.parent.mkdir()
+    ask = 'assert client.get("/api/ping").status_code == 200'
+    own.write_text(f"def test_it_responds(client):\n    {ask}\n", "utf-8")
+    engine = (f"tests/middleware/engine/test_{name}.py" for name in ("context", "records"))
+    suite(service, "tests/api", *engine)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("name", [*EDITS, *TOGETHER])
 def test_the_whole_suite_and_mypy_stay_green(name: str, service: Path) -> None:

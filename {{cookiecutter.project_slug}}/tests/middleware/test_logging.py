@@ -36,6 +36,7 @@ from app.middleware.logging import configure_request_logging
 
 MODULE = sys.modules[configure_request_logging.__module__]
 LINES = sys.modules[configure_request_logging.__module__.replace("logging", "engine.lines")]
+CONTEXT = sys.modules[configure_request_logging.__module__.replace("logging", "engine.context")]
 KEYS = [
     "time", "level", "message", "request_id", "method", "path", "status", "duration_ms", "bytes",
     "remote_addr", "user_agent", "endpoint", "trace_id", "client", "outcome",
@@ -54,6 +55,13 @@ def requests_in(path: Path) -> list[dict[str, Any]]:
 def ask(app: Flask, *args: Any, **kwargs: Any) -> TestResponse:
     """A whole request as a server makes it: the body is read and closed."""
     return app.test_client().open(*args, buffered=True, **kwargs)
+
+
+@pytest.fixture(autouse=True)
+def no_request_of_other_tests() -> None:
+    """One goes on until its response is read or closed: they may have asked for a status alone."""
+    while now := CONTEXT.current():
+        now.end()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 
 from app.middleware.engine import records
+from app.middleware.engine.context import current
 from app.middleware.engine.output import Output
 
 
@@ -25,6 +26,8 @@ class Kept(Output):
 
 @pytest.fixture
 def output(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    while now := current():  # of other tests: it goes on until its response is read or closed
+        now.end()
     monkeypatch.setattr(logging.root, "handlers", [])
     kept = Kept()
     records.write_records(Flask("service"), kept, "INFO")
