@@ -77,7 +77,7 @@ def logging_to(log: Path, name: str = "service", **config: Any) -> Flask:
     return app
 
 
-@pytest.fixture
+@pytest.fixture  # with pytest-flask its tests run inside a request: not for those of the route or g
 def app(log: Path) -> Flask:
     return logging_to(log)
 
@@ -107,7 +107,8 @@ def no_handlers() -> Iterator[None]:
 # -- the line -------------------------------------------------------------------------------------
 
 
-def test_a_request_is_one_line_with_every_field_in_its_place(app: Flask, log: Path) -> None:
+def test_a_request_is_one_line_with_every_field_in_its_place(log: Path) -> None:
+    app = logging_to(log)
     app.add_url_rule("/api/<name>", "api.hello", lambda name: f"hello {name}")
     response = ask(app, "/api/you?password=secret", headers={"User-Agent": "curl/8.0"})
     (line,) = lines_of(log)
@@ -210,10 +211,9 @@ def test_the_view_finds_the_ids_in_g_and_in_the_environ(app: Flask, log: Path) -
     assert [first[2], second[2]] == [line["trace_id"] for line in lines_of(log)]
 
 
-def test_the_line_is_whole_though_the_answer_starts_when_flask_has_ended(
-    app: Flask, log: Path
-) -> None:
+def test_the_line_is_whole_though_the_answer_starts_when_flask_has_ended(log: Path) -> None:
     """As behind a layer that holds the head back until there is a body to send."""
+    app = logging_to(log)
 
     class Holding:
         def __init__(self, wsgi_app: Any) -> None:
@@ -344,7 +344,9 @@ def test_an_application_that_is_part_of_another_shares_its_ids(tmp_path: Path) -
     assert (one["path"], one["status"]) == ("/part/", 200)
 
 
-def test_the_authenticated_caller_is_named_in_the_line(app: Flask, log: Path) -> None:
+def test_the_authenticated_caller_is_named_in_the_line(log: Path) -> None:
+    app = logging_to(log)
+
     @app.get("/g")
     def by_g() -> str:
         g.client = "mobile"
