@@ -201,8 +201,9 @@ def lint(service: Path) -> None:
     run([sys.executable, "-m", "ruff", "format", "--no-cache", "--check", "."], service)
 
 
-def suite(service: Path, *options: str) -> None:
-    run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *options], service)
+def suite(service: Path, *options: str, **env: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *options]
+    run(command, service, seconds=300, **env)
 
 
 @pytest.mark.parametrize("name", [name for name in EDITS if name.startswith("without")])
@@ -228,6 +229,12 @@ def test_a_test_of_ones_own_may_ask_for_a_status_alone(service: Path) -> None:
     own.write_text(f"def test_it_responds(client):\n    {ask}\n", "utf-8")
     engine = (f"tests/middleware/engine/test_{name}.py" for name in ("context", "records"))
     suite(service, "tests/api", *engine)
+
+
+def test_what_is_set_in_the_shell_changes_no_test(service: Path) -> None:
+    tests = ("test_errors.py", "test_create_app.py", "middleware/engine/test_limiter_commands.py")
+    shell = {"FLASK_DEBUG": "1", "FLASK_CORS_ORIGINS": "https://shop.test", "FORCE_COLOR": "1"}
+    suite(service, *(f"tests/{name}" for name in tests), **shell)
 
 
 @pytest.mark.soak

@@ -44,7 +44,7 @@ def outcome(source: str, folder: Path) -> subprocess.CompletedProcess[str]:
     shutil.copytree(SERVICE / "app", folder / "app", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "app" / "__init__.py").write_text(source, encoding="utf-8")
     (folder / "tests").mkdir()
-    for name in ("__init__.py", "promises.py", "test_create_app.py"):
+    for name in ("__init__.py", "conftest.py", "promises.py", "test_create_app.py"):
         shutil.copy(SERVICE / "tests" / name, folder / "tests" / name)
     shutil.copy(SERVICE / "pyproject.toml", folder)
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "tests"]

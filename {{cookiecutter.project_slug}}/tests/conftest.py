@@ -26,12 +26,17 @@ from app import create_app
 from app.extensions import limiter
 
 
-@pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> Flask:
-    """The service with the settings for tests of app/config.py; limits off, any Host."""
+@pytest.fixture(autouse=True)
+def no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FLASK_DEBUG and FLASK_<KEY> are for what is served; FORCE_COLOR comes from many a CI."""
     for variable in os.environ:
-        if variable.startswith("FLASK_"):
+        if variable.startswith("FLASK_") or variable == "FORCE_COLOR":
             monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def app() -> Flask:
+    """The service with the settings for tests of app/config.py; limits off, any Host."""
     app = create_app("testing")
     app.config["RATELIMIT_ENABLED"] = False
     app.config["TRUSTED_HOSTS"] = None

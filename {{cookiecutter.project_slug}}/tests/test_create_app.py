@@ -6,7 +6,6 @@ Nothing here depends on what app/config.py says, or on which routes there are.
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -47,9 +46,6 @@ def log(tmp_path: Path) -> Log:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch, log: Log) -> Made:
     """create_app() with the settings of a test in place of the owner's, and views to ask."""
-    for variable in os.environ:
-        if variable.startswith("FLASK_"):
-            monkeypatch.delenv(variable)
 
     def make(name: str = "testing", **settings: Any) -> Flask:
         rest = settings_of_the_rest(name)
