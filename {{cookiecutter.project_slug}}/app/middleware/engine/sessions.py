@@ -24,7 +24,9 @@ def check_session_cookie(config: Config) -> None:
         refuse("SESSION_COOKIE_NAME", name, problem, "session for http")
     path = config["SESSION_COOKIE_PATH"] or config["APPLICATION_ROOT"]
     if name.startswith("__Host-") and (config["SESSION_COOKIE_DOMAIN"] or path != "/"):
-        problem = "is taken by no browser with a domain or a path"
+        keys = ("SESSION_COOKIE_DOMAIN", "SESSION_COOKIE_PATH", "APPLICATION_ROOT")
+        key = next(key for key in keys if config[key] not in (None, "", "/"))
+        problem = f"is taken by no browser with {key} {config[key]!r}"
         refuse("SESSION_COOKIE_NAME", name, problem, name.replace("__Host-", "__Secure-"))
 
 

@@ -80,9 +80,9 @@ def test_sessions_of_another_kind_are_left_alone() -> None:
     ("config", "says"),
     [
         ({"SESSION_COOKIE_SECURE": False}, "SESSION_COOKIE_SECURE is true; for example session"),
-        ({"SESSION_COOKIE_DOMAIN": "example.com"}, "a domain or a path; for example __Secure-"),
-        ({"SESSION_COOKIE_PATH": "/app"}, "a domain or a path"),
-        ({"APPLICATION_ROOT": "/app"}, "a domain or a path"),
+        ({"SESSION_COOKIE_DOMAIN": "example.com"}, "DOMAIN 'example.com'; for example __Secure-"),
+        ({"SESSION_COOKIE_PATH": "/app"}, "with SESSION_COOKIE_PATH '/app'"),
+        ({"APPLICATION_ROOT": "/app"}, "with APPLICATION_ROOT '/app'"),
     ],
 )
 def test_a_session_cookie_that_no_browser_takes_is_refused(
