@@ -221,6 +221,13 @@ def test_open_metrics_are_there_for_who_accepts_them() -> None:
     assert response.text.endswith("# EOF\n")
 
 
+@pytest.mark.parametrize("accept", ["text/plain;version=x", "text/plain;version=", ";;,", "\xff"])
+def test_whatever_a_monitor_accepts_it_gets_metrics(accept: str) -> None:
+    response = ask(service(), "/metrics", headers={**BEARER, "Accept": accept})
+    assert response.status_code == 200
+    assert response.content_type.startswith("text/plain")
+
+
 @pytest.mark.parametrize(
     "headers",
     [

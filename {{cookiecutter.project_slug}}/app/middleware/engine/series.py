@@ -148,5 +148,8 @@ def render(collector: Collector, accept: str) -> tuple[bytes, str]:
 
     registry = CollectorRegistry()
     registry.register(collector)
-    encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept)
+    except Exception:  # version=x is no number
+        encode, content_type = choose_encoder("")
     return encode(registry), content_type
