@@ -651,6 +651,20 @@ def test_default_and_application_limits_have_flask_limiters_options() -> None:
     assert statuses(client, "/a?free", 3) == [200, 200, 429]
 
 
+PER_METHOD: list[dict[str, Any]] = [
+    {"RATELIMIT_DEFAULT": "2 per minute", "RATELIMIT_DEFAULTS_PER_METHOD": True},
+    {"RATELIMIT_APPLICATION": "2 per minute", "RATELIMIT_APPLICATION_PER_METHOD": True},
+]
+
+
+@pytest.mark.parametrize("settings", PER_METHOD)
+def test_limits_per_method_hold_for_paths_that_no_route_matches(settings: dict[str, Any]) -> None:
+    client = make_app(**settings).test_client()
+    for methods in (["GET", "HEAD", "GET"], ["POST"] * 3, ["BREW", "WHIP", "STIR"]):
+        found = [client.open("/none", method=method).status_code for method in methods]
+        assert found == [404, 404, 429], methods
+
+
 def test_who_is_counted_may_be_said_by_a_function() -> None:
     app = make_app(
         RATELIMIT_DEFAULT="1 per minute", RATELIMIT_KEY_FUNC=lambda: request.args.get("user")

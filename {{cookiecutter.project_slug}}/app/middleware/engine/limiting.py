@@ -27,6 +27,8 @@ Store = MemoryStore | SharedStore
 PLAN = "rate_limiting.plan"  # in the environ
 BUCKETS = "rate_limiting.buckets"  # in the environ: that of the request, and that of its caller
 WAITS = "rate_limiting.waits"  # in the environ: it is counted when the view is called
+# where no route matches; all others are one, for a client can invent any number of them
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class LimitSettings(NamedTuple):
@@ -144,7 +146,8 @@ class Limits:
         if environ["REQUEST_METHOD"] == "OPTIONS" and is_automatic_preflight(asked):
             return
         bucket, caller_bucket, own = self._who(environ)
-        plan = self.plan(routed.endpoint, asked.method, own) if routed else self.plan(None, "", own)
+        method = asked.method if routed or asked.method in METHODS else "OTHER"
+        plan = self.plan(routed.endpoint if routed else None, method, own)
         environ[PLAN], environ[BUCKETS] = plan, (bucket, caller_bucket)
         if plan.waits_for_view:
             environ[WAITS] = True
