@@ -331,6 +331,20 @@ def test_a_cookie_that_scripts_can_read_is_found_by_its_line(tmp_path: Path) -> 
     assert reasons(checked, "W031") == ["views.py:1 sets a cookie that scripts can read"]
 
 
+def test_files_of_the_package_that_python_would_not_read_stop_no_start(tmp_path: Path) -> None:
+    sets = b"def f(r):\n    r.set_cookie('a', '1')\n"
+    (tmp_path / ".#views.py").symlink_to("somebody@a-machine.123")  # while Emacs has it open
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "old.py").write_bytes(b"print 'a'\n" + sets)
+    (tmp_path / "empty.py").write_bytes(bytes(9) + sets)
+    (tmp_path / "latin.py").write_bytes(b"# -*- coding: latin-1 -*-\nA = '\xe9'\n" + sets)
+    (tmp_path / "mark.py").write_bytes(b"\xef\xbb\xbf" + sets)
+    checked = service()
+    checked.app.root_path = str(tmp_path)
+    found = [f"{name} sets a cookie that scripts can read" for name in ("latin.py:4", "mark.py:2")]
+    assert reasons(checked, "W031") == found
+
+
 def test_a_cookie_of_flask_login_that_is_less_safe_than_the_session_is_found() -> None:
     safe = {f"REMEMBER_COOKIE_{name}": True for name in ("SECURE", "HTTPONLY", "SAMESITE")}
     for missing in safe:

@@ -46,7 +46,7 @@ def secrets_on_disk(service: Service) -> Iterator[Finding]:
 def code_on_disk(service: Service) -> Iterator[Finding]:
     root = Path(service.app.root_path)
     for path in (root, *root.glob("*.py")) if os.name == "posix" else ():
-        if path.stat().st_mode & stat.S_IWOTH:
+        if path.exists() and path.stat().st_mode & stat.S_IWOTH:
             reason = f"every user of this machine may change {path}"
             yield Finding("E017", reason, f"chmod -R o-w {root}")
             return

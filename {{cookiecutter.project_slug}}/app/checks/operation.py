@@ -9,7 +9,7 @@ from pathlib import Path
 from flask import Flask
 
 from app.checks.finding import Finding, at_every_start, everywhere, in_production
-from app.checks.service import Service
+from app.checks.service import Service, source_of
 from app.config import config_by_name
 from app.middleware.engine.settings import did_you_mean, read_boolean
 
@@ -77,8 +77,8 @@ def documented_keys(folder: Path) -> set[str]:
     """The keys of the tables at the top of the files of a package and of those below it."""
     known: set[str] = set()
     for path in [*folder.glob("*.py"), *folder.glob("*/*.py")]:
-        docstring = path.read_text("utf-8").partition('"""')[2].partition('"""')[0]
-        known.update(TABLE_ROW.findall(docstring))
+        docstring = source_of(path).partition(b'"""')[2].partition(b'"""')[0]
+        known.update(TABLE_ROW.findall(docstring.decode("utf-8", "replace")))
     return known
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
@@ -143,6 +144,14 @@ class Service:
             return None
         ask = getattr(module, function, None)  # the file may be an older one
         return ask(*asked) if ask else None
+
+
+def source_of(path: Path) -> bytes:
+    """What a file says; nothing if it cannot be read: Emacs, for one, leaves links to nowhere."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def is_local(host: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from app.checks.finding import Finding, in_production
-from app.checks.service import Service, is_public_suffix
+from app.checks.service import Service, is_public_suffix, source_of
 from app.config import config_by_name
 
 NEW_KEY = "python -c 'import secrets; print(secrets.token_hex())'"
@@ -101,14 +101,21 @@ def is_guessable(text: str) -> bool:
 def cookies_of_views(service: Service) -> Iterator[Finding]:
     """Nobody but the view knows whether a script needs its cookie: so HttpOnly is not added."""
     for path in sorted(Path(service.app.root_path).rglob("*.py")):
-        text = path.read_text("utf-8", "replace")
-        if ".set_cookie(" not in text:
+        source = source_of(path)
+        if b".set_cookie(" not in source:
             continue
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(tree_of(source)):
             if sets_cookie(node) and "httponly" not in {word.arg for word in node.keywords}:
                 reason = f"{path.name}:{node.lineno} sets a cookie that scripts can read"
                 remedy = "write httponly=True, or httponly=False where a script needs it"
                 yield Finding("W031", reason, remedy)
+
+
+def tree_of(source: bytes) -> ast.AST:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):  # no Python, and so nothing of the service: a template, say
+        return ast.Module([], [])
 
 
 def sets_cookie(node: ast.AST) -> TypeGuard[ast.Call]:
