@@ -123,7 +123,11 @@ def _hand_over(key: str, callers: Callers, write: bool) -> None:
         click.echo("The line for .env, in place of the old one (it holds hashes only):", err=True)
         click.echo(line)
         return
-    path = write_line(line)
+    try:
+        path = write_line(line)
+    except OSError as error:
+        problem = f".env cannot be written ({error.strerror})"
+        raise click.ClickException(f"{problem}; write this by hand: {line}") from None
     click.echo(f"{path} has the new line; restart the service.", err=True)
 
 
@@ -131,7 +135,8 @@ def write_line(line: str) -> Path:
     """Put NAME='value' in the place of the line that sets NAME in .env, or at its end.
 
     :returns: the file: the one that `flask` reads, which is found in this folder or above it.
-    :raises click.ClickException: if the file would not say that afterwards.
+    :raises click.ClickException: if the file would not say that afterwards, or has a line that this
+        process has not read: of a key that was made meanwhile, say.
     """
     try:
         import dotenv
@@ -150,9 +155,11 @@ def write_line(line: str) -> Path:
     new = f"{head}{'' if not head or head.endswith(chr(10)) else chr(10)}{line}\n{rest}"
     if dotenv.dotenv_values(stream=StringIO(new)) != {**before, name: value.strip("'")}:
         raise click.ClickException(f"{path} cannot be changed safely; write this by hand: {line}")
-    if os.environ.get(name) not in (None, before.get(name)):
-        problem = f"{name} is set in the environment, which comes before {path}"
-        raise click.ClickException(f"{problem}; write there: {line}")
+    if os.environ.get(name) != before.get(name):  # `flask` has read the file into it
+        problem = f"{path} does not say what {name} was when this command began"
+        again = "if another one has changed the file, run this one again"
+        where = f"if {name} is set in the environment, which comes before it, write there: {line}"
+        raise click.ClickException(f"{problem}; {again}; {where}")
     _replace(path, new)
     return path
 

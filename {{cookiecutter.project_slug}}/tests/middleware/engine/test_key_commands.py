@@ -118,12 +118,14 @@ def test_revoking_never_opens_the_service_by_mistake(arguments: list[str], reaso
     ],
 )
 def test_write_changes_one_line_of_dotenv_and_nothing_else(
-    before: str | None, after: str, folder: Path
+    before: str | None, after: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = folder / ".env"
     if before is not None:
         path.write_text(before, encoding="utf-8")
         path.chmod(0o640)
+        if read := dotenv.dotenv_values(path).get("FLASK_API_KEYS"):
+            monkeypatch.setenv("FLASK_API_KEYS", read)  # as `flask` does
     made = run("mobile", "--write", callers={})
     assert made.exit_code == 0, made.stderr
     text = path.read_text(encoding="utf-8")
@@ -150,6 +152,7 @@ def test_write_finds_the_file_that_flask_reads_and_keeps_a_link(folder: Path) ->
     ("text", "variable", "reason"),
     [
         ("A='\nFLASK_API_KEYS=1\n'\n", None, "cannot be changed safely"),
+        ("FLASK_API_KEYS='{\"other\": {}}'\n", None, "has changed the file, run this one again"),
         ("FLASK_API_KEYS='{}'\n", '{"web": {}}', "is set in the environment, which comes before"),
     ],
 )
@@ -162,6 +165,17 @@ def test_write_refuses_what_would_not_do_and_leaves_the_file(
     made = run("mobile", "--write")
     assert (made.exit_code, reason in made.stderr) == (1, True)
     assert (folder / ".env").read_text(encoding="utf-8") == text
+
+
+def test_a_line_that_cannot_be_written_is_shown(folder: Path) -> None:
+    path = folder / ".env"
+    path.mkdir()
+    made = run("mobile", "--write")
+    assert (made.exit_code, type(made.exception)) == (1, SystemExit)
+    assert ".env cannot be written (" in made.stderr and "by hand: FLASK_API_KEYS='" in made.stderr
+    path.rmdir()
+    path.symlink_to(folder / "nowhere" / ".env")
+    assert "by hand: FLASK_API_KEYS='" in run("revoke", "web", "--key", OLD, "--write").stderr
 
 
 def systemd(text: str) -> str:
