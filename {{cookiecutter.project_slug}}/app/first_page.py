@@ -38,7 +38,7 @@ def configure_first_page(app: Flask) -> None:
     """
     if not read_boolean(app.config, "FIRST_PAGE", False):
         return
-    if app.config.get("PRODUCTION"):
+    if read_boolean(app.config, "PRODUCTION", False):
         refuse("FIRST_PAGE", True, "tells too much in production", "FLASK_FIRST_PAGE=false")
     # not Jinja's own marks: cookiecutter would take them for its own
     marks = app.jinja_env.overlay("[%", "%]", "[[", "]]", "[#", "#]")

@@ -66,6 +66,7 @@ SEEDED: list[tuple[str, dict[str, Any], str]] = [
     ("E002", {"SECRET_KEY": [GOOD_KEY]}, ""),
     ("E002", {"SECRET_KEY_FALLBACKS": ["old"]}, ""),
     ("E002", {"SECRET_KEY_FALLBACKS": "an older key, as text and not in a list"}, ""),
+    ("E002", {"SECRET_KEY_FALLBACKS": " "}, ""),
     ("E003", {"SECRET_KEY": "change-me-" + GOOD_KEY}, ""),
     ("E003", {"SECRET_KEY": "x" * 40}, ""),
     ("E004", {"DEBUG": True}, ""),
@@ -275,6 +276,22 @@ def test_a_risk_is_found_and_said_with_a_remedy(
     (finding, *_) = [f for f in findings(service(**settings)) if f.code == code]
     assert finding.reason
     assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("LOG_FORMAT", "text"),
+        ("LOG_LEVEL", "debug"),
+        ("SECURITY_LOG_FILE", ""),
+        ("METRICS_TOKEN", ""),
+        ("RATELIMIT_MEMORY_COUNTERS", ""),
+        ("RATELIMIT_STORAGE_TIMEOUT", ""),
+        ("RATELIMIT_WORKERS", ""),
+    ],
+)
+def test_blanks_around_a_value_change_no_finding(key: str, value: str) -> None:
+    assert codes(service(**{key: f" {value}\t"})) == codes(service(**{key: value}))
 
 
 @needs("rate_limiting")

@@ -101,6 +101,9 @@ def test_other_methods_and_paths_are_as_they_were(app: Flask) -> None:
 def test_production_refuses_to_show_it() -> None:
     with pytest.raises(ValueError, match=r"FIRST_PAGE: .*production; for example"):
         service(FIRST_PAGE=True, PRODUCTION=True)
+    with pytest.raises(ValueError, match="PRODUCTION: 'yes' is not true or false"):
+        service(FIRST_PAGE=True, PRODUCTION="yes")
+    assert ask(service(FIRST_PAGE=True, PRODUCTION="False")).status_code == 200
 
 
 def test_without_its_key_there_is_no_such_page() -> None:

@@ -59,7 +59,11 @@ class Service:
 
     def __init__(self, app: Flask, environ: Mapping[str, str] | None = None) -> None:
         self.app = app
-        self.config = app.config
+        # without the blanks that the readers of settings take off
+        self.config: dict[str, Any] = {
+            key: value.strip() if isinstance(value, str) else value
+            for key, value in app.config.items()
+        }
         self.environ = os.environ if environ is None else environ
 
     @property

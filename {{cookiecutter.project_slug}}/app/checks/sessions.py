@@ -51,8 +51,8 @@ OTHER_COOKIES = {  # of Flask-Login, Flask-JWT-Extended and Flask-WTF, if the se
 
 @in_production
 def secret_key(service: Service) -> Iterator[Finding]:
-    current = service.config["SECRET_KEY"]
-    fallbacks = service.config.get("SECRET_KEY_FALLBACKS") or []
+    config = service.app.config  # with their blanks, as Flask signs with them
+    current, fallbacks = config["SECRET_KEY"], config.get("SECRET_KEY_FALLBACKS") or []
     if not isinstance(fallbacks, list | tuple):  # Flask would take each character for a key
         remedy = "set FLASK_SECRET_KEY_FALLBACKS='[\"<the key before>\"]'"
         yield Finding("E002", "SECRET_KEY_FALLBACKS is not a list of keys", remedy)
