@@ -21,7 +21,10 @@ TEXTS = {  # a pattern, and an example
     "SESSION_COOKIE_SAMESITE": (r"(?i:lax|strict|none)", "Lax"),
     "APPLICATION_ROOT": (r"/[^\s;?#]*", "/shop"),
     "PREFERRED_URL_SCHEME": (r"https?", "https"),
-    "SERVER_NAME": (r"[\w.:\[\]-]+", "api.example.com, with :8443 for another port"),
+    "SERVER_NAME": (
+        r"([\w-]{1,63}(\.[\w-]{1,63})*\.?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?",
+        "api.example.com, with :8443 for another port",
+    ),
 }
 NUMBERS = {  # the least, the most, and an example
     "PERMANENT_SESSION_LIFETIME": (1, 10**9, 2678400),  # seconds

@@ -24,7 +24,7 @@ MORE: dict[str, list[Any]] = {
     "SESSION_COOKIE_PATH": ["app"],
     "APPLICATION_ROOT": [123, "app", "https://example.com/app"],
     "PREFERRED_URL_SCHEME": ["ftp", True],
-    "SERVER_NAME": [123, "https://example.com"],
+    "SERVER_NAME": [123, "https://example.com", ".example.com", "a..b", "x" * 64, "[", ":8", "a:b"],
     "PERMANENT_SESSION_LIFETIME": ["abc", 0, True],
     "MAX_COOKIE_SIZE": ["abc", True],
 }
@@ -50,6 +50,11 @@ def test_nothing_is_the_default(key: str) -> None:
         assert configured(**{key: nothing}).config[key] == Flask.default_config[key]
     default = Flask.default_config[key]
     assert configured(**{key: default}).config[key] == default
+
+
+@pytest.mark.parametrize("name", ["localhost:5000", "shop.test.", "b\u00fccher.test", "[::1]:80"])
+def test_a_host_with_or_without_a_port_may_be_the_servers_name(name: str) -> None:
+    assert configured(SERVER_NAME=name).config["SERVER_NAME"] == name
 
 
 def test_what_is_obeyed_is_obeyed_by_a_session_and_its_urls() -> None:

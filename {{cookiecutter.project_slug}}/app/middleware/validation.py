@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 FORM_DEFAULTS = {"MAX_FORM_MEMORY_SIZE": 500_000, "MAX_FORM_PARTS": 1_000}  # Flask's
 METHODS = ["DELETE", "GET", "LOCK", "MKCOL", "OPTIONS", "PATCH", "POST"]  # that may have a body
 METHODS += ["PROPFIND", "PROPPATCH", "PUT", "QUERY", "REPORT", "SEARCH"]
-HOST = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+HOST = re.compile(r"\.?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 MIMETYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 View = TypeVar("View", bound=Callable[..., Any])
 
