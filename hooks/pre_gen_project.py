@@ -12,8 +12,8 @@ ANSWERS = r"""{{ cookiecutter | tojson }}"""
 STARTED = Path(".cookiecutter-started")
 STARTERS = r"""{{ starters | tojson }}"""
 APPS = ("capacitor", "ionic", "tauri", "chrome-extension", "moz-extension", "safari-web-extension")
-COUNT = r"\s*0*[1-9][0-9]{0,8}\s*"
-LIMIT = re.compile(rf"(?ai){COUNT}(/|per)({COUNT}|\s*)(second|minute|hour|day|month|year)s?\s*")
+COUNT, DAYS = r"\s*0*[1-9][0-9]{0,8}\s*", r"\s*(0*[1-9][0-9]{0,4}\s*)?"
+LIMIT = rf"(?ai){COUNT}(/|per)(({COUNT}|\s*)(second|minute|hour)|{DAYS}(day|month|year))s?\s*"
 SLUG = re.compile(r"(?!(con|prn|aux|nul|(com|lpt)\d)$)[a-z0-9]+([-_][a-z0-9]+)*", re.A | re.I)
 
 
@@ -73,7 +73,7 @@ def is_host(host: str) -> bool:
 
 def refused_limits(text: str) -> str:
     for part in re.split("[,;|]", text):
-        if not LIMIT.fullmatch(part):
+        if not re.fullmatch(LIMIT, part):
             has = "" if part == text else f"has {part.strip()[:60]!a}, which "
             units = "second, minute, hour, day, month or year"
             return f"{has}is not a limit; write 1 or more per {units}: 200 per hour;50 per minute"

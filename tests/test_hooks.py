@@ -70,6 +70,8 @@ BAD = [
         for limits in (
             "",
             "fifty per hour",
+            "9 per 999999999 years",
+            "9 per 104166667 days",
             "50",
             "50 per",
             "per hour",
@@ -147,6 +149,7 @@ ODD_BUT_GOOD: list[tuple[dict[str, str], dict[str, object]]] = [
     ({"cors_origins": ",".join(f"https://app-{n}.example.com" for n in range(40))}, {}),
     ({"cors_origins": "https://" + ".".join(["a" * 60] * 4)}, {}),
     ({"rate_limits": "5/second"}, {"RATELIMIT_DEFAULT": "5/second"}),
+    ({"rate_limits": "999999999 per 999999999 hours,5/99999 years"}, {}),
     ({"rate_limits": " 10 PER 5 Minutes | 1000/day "}, {}),
     ({"rate_limits": "1perhour,2\nper  2 hours"}, {"RATELIMIT_DEFAULT": "1perhour,2 per 2 hours"}),
     ({"trusted_proxies": " 10 "}, {"TRUSTED_PROXIES": 10}),
