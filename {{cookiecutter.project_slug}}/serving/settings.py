@@ -20,6 +20,8 @@ def load_environment() -> None:
             f".env: cannot be read by user {os.getuid()} ({error.strerror}): make it readable, or "
             "remove it and give the settings in the environment"
         )
+    except UnicodeDecodeError as error:  # PowerShell's > writes UTF-16
+        refuse(f".env: is not UTF-8 (byte {error.start + 1}): save it with the encoding UTF-8")
     for name, value in list(os.environ.items()):  # `docker run --env-file` keeps them
         if name.startswith("FLASK_") and len(value) > 1 and value[0] == value[-1] == "'":
             os.environ[name] = value[1:-1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import dotenv
 import pytest
 
 from serving.settings import EX_CONFIG, load_environment, number, whole
@@ -35,3 +37,16 @@ def test_the_quotes_of_a_shell_are_no_part_of_a_value(monkeypatch: pytest.Monkey
     load_environment()
     assert os.environ["FLASK_API_KEYS"] == """{"mobile": {"scopes": ["it's"]}}"""
     assert os.environ["FLASK_QUOTE"] == "'"
+
+
+def test_an_env_file_in_another_encoding_ends_the_start_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / ".env"
+    path.write_text("FLASK_SOME_KEY=1\n", "utf-16")
+    monkeypatch.setattr("serving.settings.load_dotenv", lambda: dotenv.load_dotenv(path))
+    with pytest.raises(SystemExit) as ended:
+        load_environment()
+    assert ended.value.code == EX_CONFIG
+    said = capsys.readouterr().err
+    assert said == ".env: is not UTF-8 (byte 1): save it with the encoding UTF-8\n"
