@@ -109,7 +109,7 @@ def main(answers: dict[str, str]) -> None:
         return print(how_to_adopt(path, [*lines, "    MAX_CONTENT_LENGTH = 1048576  # bytes"]))
     if CONFIG.stat().st_mtime_ns >= since:
         CONFIG.write_text(configure(read(CONFIG), lines), encoding="utf-8", newline="\n")
-    if not ENV.exists() or ENV.stat().st_mtime_ns >= since:
+    if not os.path.lexists(ENV) or ENV.lstat().st_mtime_ns >= since:
         write_secret()
     here = Path.cwd()
     folder = here.name if os.environ.get("PWD") == str(here.parent) else ascii(str(here))

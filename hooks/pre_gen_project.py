@@ -8,8 +8,7 @@ import unicodedata
 from pathlib import Path
 
 ANSWERS = r"""{{ cookiecutter | tojson }}"""
-# Its time, and those of STARTERS that were not here, are for the other hook.
-STARTED = Path(".cookiecutter-started")
+STARTED = Path(".cookiecutter-started")  # for the other hook: its time, and what was not here
 STARTERS = r"""{{ starters | tojson }}"""
 APPS = ("capacitor", "ionic", "tauri", "chrome-extension", "moz-extension", "safari-web-extension")
 COUNT, DAYS = r"\s*0*[1-9][0-9]{0,8}\s*", r"\s*(0*[1-9][0-9]{0,4}\s*)?"
@@ -97,12 +96,10 @@ CHECKS = {
 
 def problems(answers: dict[str, object]) -> dict[str, str]:
     """A line on each wrong answer; cookiecutter_flask_middleware.py asks again by it."""
-    found = {}
-    for name in filter(answers.__contains__, CHECKS):
-        text = str(answers[name])
-        if problem := CHECKS[name](text):
-            found[name] = f"{name}: {text[:60]!a}{'...' * (len(text) > 60)} {problem}"
-    return found
+    texts = {name: str(answers[name]) for name in CHECKS if name in answers}
+    shown = {name: f"{text[:60]!a}{'...' * (len(text) > 60)}" for name, text in texts.items()}
+    wrong = {name: why for name, text in texts.items() if (why := CHECKS[name](text))}
+    return {name: f"{name}: {shown[name]} {why}" for name, why in wrong.items()}
 
 
 def main(answers: dict[str, object], starters: list[str]) -> str | None:
@@ -110,6 +107,9 @@ def main(answers: dict[str, object], starters: list[str]) -> str | None:
     for name in ("app", "app/middleware"):
         if Path(f"{name}.py").exists():
             return f"\n{name}.py is here, and {name}/ would hide it; copy single files instead\n"
+    for folder in sorted({parent for path in starters for parent in Path(path).parents}):
+        if (folder.is_symlink() or folder.exists()) and not folder.is_dir():
+            return f"\n{str(folder)!a} is here and is not a folder; move it away first\n"
     if wrong := problems(answers):
         return "\n" + "\n".join(wrong.values()) + "\n"
     STARTED.write_text("\n".join(name for name in starters if not Path(name).exists()), "utf-8")

@@ -264,3 +264,20 @@ def test_a_module_of_theirs_is_not_hidden_by_the_middlewares(tmp_path: Path) -> 
     result = bake(tmp_path / "out", {}, "-f", "-s")
     assert result.returncode != 0 and "app/middleware.py is here" in result.stderr
     assert git(service, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("name", ["deploy", "app", "tests"])
+def test_a_script_of_theirs_where_a_folder_has_to_be_is_named_and_nothing_is_written(
+    tmp_path: Path, name: str
+) -> None:
+    service = existing(tmp_path, {"service.py": "from flask import Flask", name: "#!/bin/sh"})
+    result = bake(tmp_path / "out", {}, "-f", "-s")
+    assert result.returncode != 0 and f"'{name}' is here and is not a folder" in result.stderr
+    assert git(service, "status", "--porcelain") == ""
+
+
+def test_a_link_for_secrets_that_are_elsewhere_is_kept(tmp_path: Path) -> None:
+    service = existing(tmp_path, {"README.md": "mine"})
+    (service / ".env").symlink_to("/run/secrets-of-another-machine/env")
+    assert "make run" in over(service, "-s")
+    assert (service / ".env").is_symlink()
