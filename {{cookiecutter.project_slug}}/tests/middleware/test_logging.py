@@ -1221,8 +1221,9 @@ def test_what_has_been_gathered_is_written_when_the_process_ends(tmp_path: Path)
 def test_what_has_been_gathered_is_written_at_a_signal_that_ends_the_process(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    # as at a terminal: a shell lets what it starts in the background ignore SIGINT
-    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    # as at a terminal: what a shell starts in the background ignores SIGINT, and under nohup SIGHUP
+    default = "default_int_handler" if number == signal.SIGINT else "SIG_DFL"
+    heeds = f"import signal; signal.signal({int(number)}, signal.{default})"
     with program(tmp_path, tmp_path / "log", 10, gather=1000, before=heeds) as process:
         process.send_signal(number)
         process.wait(20)
