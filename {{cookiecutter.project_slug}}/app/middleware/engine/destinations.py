@@ -17,7 +17,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, TextIO
 
 PIPE_BUF = 4096
@@ -114,17 +114,19 @@ def standard_output(is_test: bool) -> StandardOutput | Captured | None:
     return None
 
 
-_known: dict[tuple[int, int], StandardOutput] = {}
-
-
 def _of_process() -> StandardOutput:
     """:raises OSError: if it is closed."""
     found = os.fstat(STDOUT)
     # What print() writes goes out line by line, so that no line of ours ends up within one.
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
-    known = _known.get((found.st_dev, found.st_ino))
-    return known or _known.setdefault((found.st_dev, found.st_ino), StandardOutput())
+    return _by_identity(found.st_dev, found.st_ino)
+
+
+@cache
+def _by_identity(device: int, inode: int) -> StandardOutput:
+    """One descriptor for each standard output that this process has had."""
+    return StandardOutput()
 
 
 def _is_captured(stream: Any) -> bool:

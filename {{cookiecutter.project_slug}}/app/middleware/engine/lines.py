@@ -14,6 +14,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from .destinations import Captured, Destination, File, StandardOutput, standard_output
@@ -164,7 +165,6 @@ def _count_of(dropped: int, names: Mapping[str, str]) -> bytes:
 
 
 _of_files: weakref.WeakValueDictionary[str, Lines] = weakref.WeakValueDictionary()  # by path
-_of_outputs: dict[StandardOutput, Lines] = {}
 
 
 def lines_to_file(path: str) -> Lines:
@@ -172,16 +172,20 @@ def lines_to_file(path: str) -> Lines:
     path = os.path.abspath(path)
     lines = _of_files.get(path)
     if lines is None:
-        lines = _of_files[path] = Lines(File(path))
-        register(lines)
+        lines = _of_files[path] = _registered(File(path))
     return lines
 
 
 def lines_to_standard_output(is_test: bool) -> Lines:
     """:param is_test: follow sys.stdout wherever a test has put it."""
     destination = standard_output(is_test)
-    if isinstance(destination, StandardOutput):
-        lines = _of_outputs.setdefault(destination, Lines(destination))
-        register(lines)
-        return lines
-    return Lines(destination)
+    return _kept(destination) if isinstance(destination, StandardOutput) else Lines(destination)
+
+
+def _registered(destination: Destination) -> Lines:
+    lines = Lines(destination)
+    register(lines)
+    return lines
+
+
+_kept = cache(_registered)  # for the life of the process
