@@ -60,7 +60,7 @@ from flask import Flask
 
 from .engine.context import CURRENT, Current, note_spans, tell_g
 from .engine.output import Output, open_lines, read_names
-from .engine.paths import PATH, read_exact_paths
+from .engine.paths import read_exact_paths, read_metrics_path
 from .engine.pipeline import pipeline_of
 from .engine.records import write_records
 from .engine.refusals import refusal_of
@@ -72,7 +72,6 @@ from .engine.settings import (
     read_boolean,
     read_choice,
     read_seconds,
-    read_text,
     refuse,
 )
 from .engine.shown_paths import IS_HIDDEN
@@ -110,8 +109,8 @@ class _RequestLog:
     def __init__(self, app: Flask, edit_line: EditLine | None) -> None:
         config = self.config = app.config
         self.edit_line = edit_line
-        metrics = read_text(config, "METRICS_PATH", "/metrics", PATH.pattern)
-        self.skipped = read_exact_paths(config, "LOG_SKIP", (*SKIPPED, metrics))
+        quiet = (*SKIPPED, read_metrics_path(config))
+        self.skipped = read_exact_paths(config, "LOG_SKIP", quiet)
         self.has_rules = read_choice(config, "LOG_PATH", ("path", "rule")) == "rule"
         self.slow = read_seconds(config, "LOG_SLOW", 0.0) or float("inf")
         self.has_starts = read_boolean(config, "LOG_START", default=False)

@@ -45,12 +45,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
 
-from .engine.paths import PATH, as_in_environ
+from .engine.paths import as_in_environ, read_metrics_path
 from .engine.pipeline import ResponseParts, pipeline_of
 from .engine.refusals import refusal_of
 from .engine.routes import note_route, rule_of
 from .engine.series import open_series, render
-from .engine.settings import Config, is_missing, read_text, refuse_secret
+from .engine.settings import Config, is_missing, refuse_secret
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -75,7 +75,7 @@ def configure_metrics(app: Flask) -> None:
     :raises ValueError: if a key is wrong, or prometheus-client or the folder is missing.
     """
     token = read_token(app.config, "METRICS_TOKEN")
-    path = read_text(app.config, "METRICS_PATH", "/metrics", PATH.pattern)
+    path = read_metrics_path(app.config)
     if token is None:
         return
     metrics = app.extensions["metrics"] = Metrics(app, path, token)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from .settings import Config, read_list, refuse
+from .settings import Config, read_list, read_text, refuse
 
 # no wildcard, no regular expression, no query: they would match nothing, silently
 EXAMPLE = "/api/"
@@ -49,6 +49,11 @@ def read_exact_paths(config: Config, key: str, default: Iterable[str]) -> frozen
     for path in paths:
         check_path(key, path, "and no pattern", "/health")
     return frozenset(map(as_in_environ, paths))
+
+
+def read_metrics_path(config: Config) -> str:
+    """Where metrics.py shows them, and which logging.py keeps quiet."""
+    return read_text(config, "METRICS_PATH", "/metrics", PATH.pattern)
 
 
 def check_path(
