@@ -176,7 +176,6 @@ EDITS: dict[str, Edit] = {
     "without orders": replace_orders,
     "a POST route more": add_post_route,
     "pages": add_pages,
-    "a login before every view": add_site,
     **{key: functools.partial(change, key) for key in SETTINGS},
 }
 TOGETHER: dict[str, list[Edit]] = {

@@ -82,10 +82,10 @@ def as_text(fields: Fields, colours: bool) -> bytes:
     clock = time.strftime("%H:%M:%S") + str(fields.get("time", ""))[19:23]
     is_record = fields.keys() >= {"logger", "level", "message", "request_id"}
     words = _record_words(fields) if is_record else _request_words(fields, colours)
-    return (" ".join([clock, *map(str, words)]) + "\n").encode(errors="replace")
+    return (" ".join([clock, *words]) + "\n").encode(errors="replace")
 
 
-def _request_words(fields: Fields, colours: bool) -> list[Any]:
+def _request_words(fields: Fields, colours: bool) -> list[str]:
     words: list[Any] = [
         str(fields.get(name, "-")).replace(" ", "%20") for name in ("method", "path")
     ]
@@ -101,7 +101,7 @@ def _request_words(fields: Fields, colours: bool) -> list[Any]:
     words += [fields["outcome"]] if fields.get("outcome", "complete") != "complete" else []
     words += ["started"] if fields.get("message") == "request_started" else []
     words += [fields["event"]] if "event" in fields else []
-    return words + _extra_words(fields, (*REQUEST_MEMBERS, "truncated"))
+    return [*map(str, words), *_extra_words(fields, (*REQUEST_MEMBERS, "truncated"))]
 
 
 def _extra_words(fields: Fields, known: Iterable[str]) -> list[str]:

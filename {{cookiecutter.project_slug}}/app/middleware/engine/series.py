@@ -70,7 +70,6 @@ class Series:
         self.lock = threading.Lock()
         self.ended: deque[tuple[str, str, int, float]] = deque()
         self.flying: dict[int, bool] = {}
-        self.told = 0  # of those in flight
 
     def refuse(self, reason: str) -> None:
         self.refused.get(reason, self.refused[OTHER]).inc()
@@ -89,8 +88,7 @@ class Series:
             for (method, rule, status), values in found.items():
                 method = method if method in METHODS else OTHER
                 observe_all(self.seconds.labels(method, rule, f"{status}xx"), values)
-            self.told = sum(list(self.flying.values()))
-            self.in_flight.set(self.told)
+            self.in_flight.set(sum(list(self.flying.values())))
         return True
 
     def collect(self) -> Iterable[Metric]:

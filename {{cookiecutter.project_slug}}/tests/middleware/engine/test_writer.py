@@ -39,9 +39,7 @@ def said(code: str) -> list[bytes]:
 
 
 def test_what_is_gathered_is_written_a_moment_later() -> None:
-    code = (
-        "import time\nkept.kept = [b'one', b'two']\nwriter.wake(kept)\ntime.sleep(0.5)\nos._exit(0)"
-    )
+    code = "kept.kept = [b'one', b'two']\nwriter.wake(kept)\ntime.sleep(0.5)\nos._exit(0)"
     assert said(code) == [b"one", b"two"]
 
 
