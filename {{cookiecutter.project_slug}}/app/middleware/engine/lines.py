@@ -30,6 +30,8 @@ Noted = tuple[Callable[[Any], bytes], Any]  # a function, and what it makes a li
 class Lines:
     """The lines for one destination, of all applications in this process that write to it."""
 
+    is_registered = False  # the writer comes; others write when a line is added, or are flushed
+
     def __init__(self, destination: Destination | None) -> None:
         """:param destination: None takes nothing: a closed standard output."""
         self.destination = destination
@@ -86,7 +88,7 @@ class Lines:
 
     def write_or_wake(self, at_once: bool) -> None:
         is_now = at_once or has_ended() or isinstance(self.destination, Captured)
-        if not (is_now and self.flush()):
+        if not (is_now and self.flush()) and self.is_registered:
             self.is_awaited = True
             wake(self)
 
@@ -184,6 +186,7 @@ def lines_to_standard_output(is_test: bool) -> Lines:
 
 def _registered(destination: Destination) -> Lines:
     lines = Lines(destination)
+    lines.is_registered = True
     register(lines)
     return lines
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from app.middleware.engine import destinations, lines
+from app.middleware.engine import destinations, lines, writer
 
 
 class Slow:
@@ -192,6 +193,19 @@ def test_a_closed_standard_output_takes_nothing_and_keeps_nothing() -> None:
     gathered.add(b"line\n", at_once=True)
     gathered.note((str.encode, "line\n"))
     assert not gathered.gathered
+
+
+def test_a_captured_output_that_is_closed_is_tried_again_by_the_next_line_alone() -> None:
+    stream = io.StringIO()
+    gathered = lines.Lines(destinations.Captured(stream))
+    gathered.add(b"first\n", at_once=False)
+    assert stream.getvalue() == "first\n"
+    stream.close()
+    gathered.add(b"lost\n", at_once=False)
+    assert (gathered in writer._waiting, gathered.is_awaited) == (False, False)
+    gathered.destination = destinations.Captured(again := io.StringIO())
+    gathered.note((str.encode, "last\n"))
+    assert again.getvalue() == "lost\nlast\n"
 
 
 def test_lines_are_written_a_moment_later_though_nobody_asks_for_it(tmp_path: Path) -> None:
