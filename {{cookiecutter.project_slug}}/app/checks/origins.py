@@ -16,10 +16,9 @@ LONGEST_PREFLIGHT = 86400  # seconds; browsers stop at two hours, or at a day
 
 @in_production
 def origins(service: Service) -> Iterator[Finding]:
-    with_cookies = read_boolean(service.config, "CORS_SUPPORTS_CREDENTIALS", True)
     for origin in service.cors.origins if service.cors else ():
         host = urlsplit(origin).hostname or ""
-        if "*" in origin and with_cookies and not is_anybodys(host):
+        if "*" in origin and service.cors.with_credentials and not is_anybodys(host):
             reason = f"CORS_ORIGINS: {origin} trusts every page on any subdomain with the cookies"
             remedy = "name the subdomains, or set FLASK_CORS_SUPPORTS_CREDENTIALS=false"
             yield Finding("W004", reason, remedy)

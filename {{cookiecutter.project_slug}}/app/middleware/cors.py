@@ -29,9 +29,10 @@ Version: 2.0.0
 
 A preflight from an allowed origin gets its response before Flask is entered. One from another
 origin goes on to the view, which may have rules of its own (flask_cors.cross_origin; with
-authentication.py in use, a @public view only); a view that sets Access-Control-Allow-Origin itself
-keeps its headers. CORS guards readers, not the service: whoever is not a browser may ask anything,
-so it replaces neither authentication nor CSRF protection.
+authentication.py in use, a @public view only; cookies only if it says supports_credentials=True); a
+view that sets Access-Control-Allow-Origin itself keeps its headers. CORS guards readers, not the
+service: whoever is not a browser may ask anything, so it replaces neither authentication nor CSRF
+protection.
 """
 
 from __future__ import annotations
@@ -114,12 +115,14 @@ def configure_cors(app: Flask) -> None:
         origins,
         Paths(paths),
         Origins(origins),
+        settings["CORS_SUPPORTS_CREDENTIALS"],
         of_preflights=constant_headers(app, "OPTIONS"),
         of_responses=constant_headers(app, "GET"),
         refusals=Refusals(origins, paths, *allowed, logger),
         is_debugged=read_boolean(app.config, "CORS_DEBUG", False),
     )
     app.extensions["cors"] = cors
+    app.config["CORS_SUPPORTS_CREDENTIALS"] = False  # for cross_origin(origins="*") of a view
     pipeline = pipeline_of(app)
     pipeline.on_begin(cors.note_origin)
     pipeline.on_respond(cors.respond_to_preflight)
@@ -136,6 +139,7 @@ class Cors:
     origins: list[str]  # as text, for `flask check`
     paths: Paths
     allowed: Origins
+    with_credentials: bool
     of_preflights: HeaderList
     of_responses: HeaderList
     refusals: Refusals

@@ -532,6 +532,26 @@ def test_a_view_that_decides_for_itself_keeps_its_headers() -> None:
     assert "PUT" in preflight(app, "/api/public", FOREIGN).headers["Access-Control-Allow-Methods"]
 
 
+@pytest.mark.parametrize("given", [{}, {"CORS_SUPPORTS_CREDENTIALS": True}])
+def test_a_view_for_every_page_reads_no_visitor_s_cookies_unless_it_says_so(
+    given: dict[str, bool],
+) -> None:
+    app = service(**given)
+    configure_cors(app)
+    decorators = {
+        "open": cross_origin(origins="*"),
+        "trusting": cross_origin(origins="*", supports_credentials=True),
+    }
+    for name, decorate in decorators.items():
+        app.add_url_rule(f"/{name}", view_func=decorate(lambda: "for all"), endpoint=name)
+    key = "Access-Control-Allow-Credentials"
+    assert get(app, "/open", FOREIGN)["Access-Control-Allow-Origin"] == FOREIGN
+    assert key not in get(app, "/open", FOREIGN)
+    assert key not in preflight(app, "/open", FOREIGN).headers
+    assert get(app, "/trusting", FOREIGN)[key] == "true"
+    assert get(app, "/api/thing", PAGE)[key] == "true"
+
+
 @pytest.mark.parametrize("origin", ["https://xexample.com.evil.net", "https:/xexample.com"])
 def test_flask_cors_own_decorator_never_takes_an_origin_for_a_regex(origin: str) -> None:
     app = service(CORS_ORIGINS="https://*.example.com, http://[::1]:3000")
