@@ -71,7 +71,7 @@ from .engine.settings import Config, is_missing, refuse
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 LIMIT = re.compile(r"([1-9][0-9]{0,5}) ?(?:per|/) ?(second|minute|hour|day)")
 
-FOUND = "authentication.found"  # in the environ: a caller, or what is to be raised
+FOUND = "_caller_found"  # of a request, a caller or what is to be raised; an environ is handed on
 
 Target = TypeVar("Target", bound="Callable[..., Any] | Blueprint")
 
@@ -200,7 +200,7 @@ class Authentication:
             return None
         if is_preflight(environ) and not has_credential(environ):
             return current_app.response_class()  # Allow, or a 404, would tell what there is
-        found = environ.get(FOUND)
+        found = vars(asked).get(FOUND)
         if isinstance(found, Exception):
             raise found
         caller = found or self.identify(asked)
@@ -237,9 +237,9 @@ class Authentication:
         was right before or is signed.
         """
         asked = request._get_current_object()  # type: ignore[attr-defined]
-        if FOUND not in asked.environ:
-            asked.environ[FOUND] = self.find(asked)
-        found = asked.environ[FOUND]
+        if FOUND not in vars(asked):
+            vars(asked)[FOUND] = self.find(asked)
+        found = vars(asked)[FOUND]
         return found if isinstance(found, Caller) else None
 
     def find(self, asked: Request) -> Caller | Exception | None:

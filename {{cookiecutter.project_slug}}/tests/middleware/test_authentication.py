@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask, Response, g
+from flask import Blueprint, Flask, Response, g, request
 from flask.views import MethodView
 from werkzeug.test import TestResponse
 
@@ -142,6 +142,19 @@ def test_the_name_is_left_for_layers_outside_flask() -> None:
     seen = watched(app)
     get(app, X_API_Key=READER)
     assert seen[0]["client"] == "reader"
+
+
+def test_an_application_inside_another_asks_for_a_key_of_its_own() -> None:
+    inner, outer = service(API_KEYS={"inner": {"keys": [hashed(WRITER)]}}), service()
+
+    @outer.get("/in")
+    def pass_on() -> Any:
+        outer.extensions["authentication"].caller_of_request()  # as limits per caller ask
+        return Response.from_app(inner, {**request.environ, "PATH_INFO": "/whoami"})
+
+    assert get(outer, X_API_Key=READER).status_code == 200
+    assert get(outer, "/in", X_API_Key=READER).status_code == 401
+    assert get(outer, "/in", X_API_Key=WRITER).json == {"client": "inner", "scopes": []}
 
 
 def test_without_a_credential_401_asks_for_one() -> None:
