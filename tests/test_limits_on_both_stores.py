@@ -361,6 +361,27 @@ def test_a_window_that_has_passed_is_cut_at_once(store: Server) -> None:
         assert client.llen("cut") == 1 + 2
 
 
+@pytest.mark.parametrize("amount", [3, 100])
+def test_nobody_waits_longer_because_another_node_s_clock_is_behind(
+    store: Server, amount: int
+) -> None:
+    script = load_script("ACQUIRE").replace(CLOCK, "local now = tonumber(ARGV[3])")
+    first, second = 1_800_000_000_000_000, 1_000_000
+    with Redis(port=store.port) as client:
+
+        def ask(now: int) -> tuple[bool, float]:
+            reply = client.eval(script, 1, f"behind-{amount}", "1", f"{amount} 60 1", now)
+            return reply[0] == 1, reply[3] / second
+
+        assert all(ask(first + n * second)[0] for n in range(3))
+        for _ in range(amount - 3):
+            assert ask(first + 2 * second)[0]
+        behind = first - 3600 * second
+        assert ask(behind) == (False, 58)
+        assert ask(behind + 57 * second) == (False, 1)
+        assert ask(behind + 58 * second)[0]
+
+
 def test_the_state_of_a_store_is_known_before_the_first_request(store: Server) -> None:
     app = Flask("service")
     app.config["RATELIMIT_STORAGE_URI"] = f"redis://127.0.0.1:{store.port}"
