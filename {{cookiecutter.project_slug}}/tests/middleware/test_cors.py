@@ -532,6 +532,16 @@ def test_a_view_that_decides_for_itself_keeps_its_headers() -> None:
     assert "PUT" in preflight(app, "/api/public", FOREIGN).headers["Access-Control-Allow-Methods"]
 
 
+def test_a_page_that_writes_a_slash_too_many_reads_what_flask_responds() -> None:
+    app = service()
+    configure_cors(app)
+    slashes = {"PATH_INFO": "//api/thing"}
+    response = app.test_client().get("/", headers={"Origin": PAGE}, environ_overrides=slashes)
+    assert response.json == {"a": "thing"}
+    assert response.headers["Access-Control-Allow-Origin"] == PAGE
+    assert "Origin" in response.vary
+
+
 @pytest.mark.parametrize("given", [{}, {"CORS_SUPPORTS_CREDENTIALS": True}])
 def test_a_view_for_every_page_reads_no_visitor_s_cookies_unless_it_says_so(
     given: dict[str, bool],

@@ -10,9 +10,9 @@ from app.middleware.engine.paths import Paths, read_exact_paths, read_paths
 @pytest.mark.parametrize("written", ["/api/", "/api"])
 def test_a_path_covers_itself_and_all_below_it_and_no_other(written: str) -> None:
     paths = Paths([written, "/static/"])
-    for path in ("/api", "/api/", "/api/x", "/api//x", "/static/a/b.css"):
+    for path in ("/api", "/api/", "/api/x", "/api//x", "//api", "///api/x", "/static/a/b.css"):
         assert paths.cover(path)
-    for path in ("", "/", "/ap", "/apikeys", "/API/x", "/x/api/", "/staticx"):
+    for path in ("", "/", "//", "/ap", "//apikeys", "/API/x", "/x/api/", "/staticx"):
         assert not paths.cover(path)
 
 
