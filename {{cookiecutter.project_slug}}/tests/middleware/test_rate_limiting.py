@@ -140,6 +140,24 @@ def test_a_429_says_when_to_come_back_and_why() -> None:
     assert problem["status"] == 429
 
 
+def test_what_is_left_is_told_of_the_limit_that_takes_longest() -> None:
+    client = make_app(Clock(), RATELIMIT_DEFAULT="2 per hour;2 per minute").test_client()
+    client.get("/a")
+    assert client.get("/a").headers["RateLimit"] == '"default-2";r=0;t=3600'
+    response = client.get("/a")
+    assert response.headers["Retry-After"] == "3600"
+    assert response.headers["RateLimit"] == '"default-2";r=0;t=3600'
+
+
+def test_ratelimit_is_of_a_limit_that_refuses_whatever_the_others_have_left() -> None:
+    config = {"RATELIMIT_DEFAULT": "5 per minute", "RATELIMIT_DEFAULTS_COST": 3}
+    app = make_app(Clock(), RATELIMIT_APPLICATION="2 per day", **config)
+    app.test_client().get("/a")
+    response = app.test_client().get("/a")
+    assert response.headers["Retry-After"] == "60"
+    assert response.headers["RateLimit"] == '"default";r=2;t=60'
+
+
 def test_every_answer_says_what_is_left() -> None:
     clock = Clock()
     client = make_app(clock, RATELIMIT_DEFAULT="50 per minute").test_client()

@@ -22,8 +22,7 @@ SPARED = 16  # most counters at the limit that are passed over when one has to g
 # the cost.
 Charge = tuple[str, int, int, int]
 Charges = Sequence[tuple[str, Sequence[Charge]]]  # by bucket: who is counted
-# What remains of a limit, and the seconds until more does (or, if it refused, until it admits): the
-# min() of several is the one that a caller has to mind.
+# What remains of a limit, and the seconds until more does (or, if it refused, until it admits).
 State = tuple[int, float]
 # Whether all admitted, their states in the order of the charges, and a stamp for each bucket, with
 # which a charge can be handed back.

@@ -100,16 +100,14 @@ class HeaderWriter:
             headers.append(("Retry-After", str(wait)))  # an owner's error handler left it out
 
     def _add_rate_limit(self, outcomes: list[Outcome], headers: Headers) -> None:
-        nearest = outcomes[0]
-        if len(outcomes) > 1:
-            nearest = min(outcomes, key=lambda one: min(one.states))
-        least = remaining, reset_in = min(nearest.states)
-        limit = nearest.limits[nearest.states.index(least)]
+        if refusing := outcomes[-1].refusing:  # the same wait as Retry-After
+            limit, (remaining, reset_in) = max(refusing, key=lambda pair: pair[1][1])
+        else:
+            pairs = [pair for one in outcomes for pair in zip(one.limits, one.states, strict=True)]
+            limit, (remaining, reset_in) = min(pairs, key=lambda pair: (pair[1][0], -pair[1][1]))
         seconds = ceil(reset_in) or 1
         if self._is_enabled:
-            policies = nearest.policy_header
-            if len(outcomes) > 1:
-                policies = ", ".join([one.policy_header for one in outcomes])
+            policies = ", ".join([one.policy_header for one in outcomes])
             if ("RateLimit-Policy", policies) in headers:  # of an application inside of this one
                 return
             headers.append(("RateLimit-Policy", policies))
