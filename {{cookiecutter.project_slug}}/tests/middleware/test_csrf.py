@@ -226,6 +226,21 @@ def test_a_refused_write_runs_nothing_of_the_service() -> None:
     assert ran == []
 
 
+def test_a_teardown_function_of_a_hook_closes_no_exempt_view() -> None:
+    app = service()
+    app.add_url_rule("/paid", view_func=csrf_exempt(lambda: g.db), methods=["POST"])
+
+    @app.before_request
+    def open_it() -> None:
+        g.db = "opened"
+
+    @app.teardown_request
+    def close_it(error: BaseException | None) -> None:
+        assert g.pop("db") == "opened"
+
+    assert status(app, path="/paid", Origin=STRANGER) == 200
+
+
 def test_a_teardown_function_that_misses_its_hook_does_not_turn_the_refusal_into_an_error() -> None:
     app = service()
 
