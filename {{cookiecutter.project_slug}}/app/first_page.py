@@ -5,8 +5,9 @@ Key         Default  Meaning (unit)
 FIRST_PAGE  False    show the page; True in DevelopmentConfig, and refused where PRODUCTION is set
 
 Whoever else asks for / gets the 404 that there would be without this file: a program, another
-machine, another name in Host. A route of your own for / comes before it. To do without, delete this
-file, templates/first_page.html, tests/test_first_page.py and the line in create_app().
+machine, another name in Host, whoever comes through a proxy or a tunnel. A route of your own for /
+comes before it. To do without, delete this file, templates/first_page.html,
+tests/test_first_page.py and the line in create_app().
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from app.middleware.engine.settings import read_boolean, refuse
 
 FIRST_KEY = re.compile(r"(?m)^(?!\w+_ENABLED )[A-Z][A-Z_]+(?=  )")  # of a docstring's table
 SECRET = re.compile("auth|cookie|key|secret|token", re.I)  # in a header's name
+FORWARDED = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED")
 
 
 def configure_first_page(app: Flask) -> None:
@@ -59,7 +61,9 @@ def is_asked_for() -> bool:
     if not is_missing or request.method not in ("GET", "HEAD") or not prefers_html():
         return False
     host = request.host.rpartition(":")[0] or request.host
-    return is_local(host.strip("[]")) and is_loopback(request.remote_addr or "")
+    is_here = is_local(host.strip("[]")) and is_loopback(request.remote_addr or "")
+    # A tunnel ends on this machine, may write its name into Host, and has its visitors elsewhere.
+    return is_here and not any(key.startswith(FORWARDED) for key in request.environ)
 
 
 def is_loopback(address: str) -> bool:

@@ -73,6 +73,9 @@ def test_what_a_client_sends_is_text_on_it(app: Flask) -> None:
         {"headers": {**BROWSER, "Host": "rebound.example.com"}},
         {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}},
         {"environ_base": {"REMOTE_ADDR": ""}},
+        {"headers": {**BROWSER, "X-Forwarded-For": "192.0.2.7"}},
+        {"headers": {**BROWSER, "X-Forwarded-Host": "tunnel.example.com"}},
+        {"headers": {**BROWSER, "Forwarded": "for=192.0.2.7"}},
     ],
     ids=str,
 )
