@@ -15,6 +15,7 @@ import pytest
 from flask import Blueprint, Flask, Response, request
 from flask.testing import FlaskClient
 from flask.views import MethodView
+from flask_limiter.util import get_remote_address
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from app.middleware.rate_limiting import (  # the one line to change in another package
@@ -238,6 +239,22 @@ def test_addresses_of_one_network_share_a_limit() -> None:
         for n in range(1, 6)
     ]
     assert seen == [200, 200, 200, 429, 429]
+
+
+@pytest.mark.parametrize("path", ["/a", "/own"])
+def test_addresses_that_a_key_function_returns_share_it_too(path: str) -> None:
+    app = make_app(RATELIMIT_DEFAULT="2 per minute", RATELIMIT_KEY_FUNC=get_remote_address)
+    own = limiter.limit("2 per minute", key_func=get_remote_address)
+    app.add_url_rule("/own", view_func=own(lambda: "own"), endpoint="own")
+
+    def seen(*addresses: str) -> list[int]:
+        bases = [{"REMOTE_ADDR": address} for address in addresses]
+        return [app.test_client().get(path, environ_base=base).status_code for base in bases]
+
+    assert seen("2001:db8::1", "2001:db8::2:1", "2001:db8::3") == [200, 200, 429]
+    assert seen("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1") == [200, 200, 429]
+    app.extensions["rate_limiting"].clear("2001:db8::4")
+    assert seen("2001:db8::5", "192.0.2.1") == [200, 429]
 
 
 def test_an_application_inside_another_has_one_header_with_the_policies_of_both() -> None:

@@ -72,12 +72,15 @@ class StoreKeys:
         """The bucket of an authenticated caller, which no key function can name."""
         return self.prefix + "caller:{" + _name_in_key(name) + "}"
 
+    def of_key(self, key: object) -> str:
+        """The bucket of what a key function returned; an address has the one that it always has."""
+        text = str(key)
+        return str(self.of_address(text)) if normal_address(text) else self.bucket(text)
+
     def named(self, key: str) -> str:
         """The bucket of an address, of "caller:<name>", or of what a key function returned."""
-        if normal_address(key):
-            return str(self.of_address(key))
         kind, _, name = key.partition("caller:")
-        return self.bucket(key) if kind or not name else self.caller(name)
+        return self.of_key(key) if kind or not name else self.caller(name)
 
     @staticmethod
     def counter(item: RateLimitItem, scope: str) -> str:
@@ -201,7 +204,7 @@ class Plan:
             if one.source == "caller" and caller_bucket:
                 mine = caller_bucket
             elif one.limit.key_func is not self._key_func and (who := one.limit.key_func()):
-                mine = keys.bucket(who)
+                mine = keys.of_key(who)
             buckets.setdefault(mine, {}).setdefault(one.charge[0], one)
         limits = [one for mine in buckets.values() for one in mine.values()]
         charges = [(who, [one.charge for one in m.values()]) for who, m in buckets.items()]

@@ -166,7 +166,7 @@ class Limits:
         settings, authentication = self.settings, self._app.extensions.get("authentication")
         caller = authentication.caller_of_request() if authentication else None
         who = settings.key_func() if settings.key_func else None
-        bucket = self._keys.bucket(who) if who else self._keys.of_address(address)
+        bucket = self._keys.of_key(who) if who else self._keys.of_address(address)
         if caller is None:
             return bucket, None, None
         caller_bucket = self._keys.caller(caller.name)
