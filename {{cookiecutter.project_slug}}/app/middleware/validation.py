@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 FORM_DEFAULTS = {"MAX_FORM_MEMORY_SIZE": 500_000, "MAX_FORM_PARTS": 1_000}  # Flask's
 METHODS = ["DELETE", "GET", "LOCK", "MKCOL", "OPTIONS", "PATCH", "POST"]  # that may have a body
 METHODS += ["PROPFIND", "PROPPATCH", "PUT", "QUERY", "REPORT", "SEARCH"]
-HOST = re.compile(r"\.?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+HOST = re.compile(r"\.?[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")  # Werkzeug refuses any _
 MIMETYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -170,7 +170,8 @@ def _read_hosts(config: Config, key: str) -> list[str] | None:
     hosts = [host.lower() for host in read_list(config, key, example=example)]
     for host in hosts:
         if not HOST.fullmatch(host):
-            refuse(key, host, "is not a host name, without scheme, port or path", example)
+            problem = "is not a host name of letters, digits, - and dots, without scheme or port"
+            refuse(key, host, problem, example)
     return hosts or None
 
 

@@ -41,6 +41,8 @@ class HttpsRedirect:
             host = get_host(environ, self.trusted_hosts())
         except SecurityError:
             return None
+        if not host:  # what Werkzeug does not take for a host: an underscore, port 0
+            return None
         location = f"https://{host}{asked_for(environ)}"
         return "308 Permanent Redirect", [("Location", location), ("Content-Length", "0")], ()
 

@@ -45,7 +45,11 @@ def test_health_checks_are_left_alone() -> None:
     assert location("/healthy") is not None
 
 
-@pytest.mark.parametrize("host", ["", "a.example/evil", "a b", "evil.example\r\nX: y", "@evil"])
+HOSTS_THAT_ARE_NONE = ["", "a.example/evil", "a b", "evil.example\r\nX: y", "@evil"]
+HOSTS_THAT_ARE_NONE += ["my_service", "a.example:0", "a.example:65536"]
+
+
+@pytest.mark.parametrize("host", HOSTS_THAT_ARE_NONE)
 def test_what_is_not_a_host_is_left_to_the_service(host: str) -> None:
     assert location("/", HTTP_HOST=host) is None
 
