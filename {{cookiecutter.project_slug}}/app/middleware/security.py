@@ -34,7 +34,8 @@ blueprint changes a part of its policy:
 A script runs only with the nonce that csp_nonce() returns in a template, one of /static too:
 <script nonce="..." src="...">; a page with a nonce must not be kept by a shared cache. A form that
 sends the visitor on to another host (OAuth, payment) needs form_action="'self' https://...".
-Where cors.py lets pages in, pictures, styles and scripts may be embedded by other sites.
+Where cors.py lets pages in, pictures, styles and scripts may be embedded by other sites. Sounds and
+films need media-src 'self': of the page's policy, and in SECURITY_CSP_API to open one by itself.
 
 Session cookies are set in the configuration (app/config.py). A service that has none of this
 template writes there, for production over https: SESSION_COOKIE_SECURE = True,
