@@ -32,13 +32,14 @@ Verdict = tuple[bool, list[State], Sequence[float]]
 class Counter:
     """The slices, oldest first: the last time in each, and how many it stands for."""
 
-    __slots__ = ("end", "slices", "total", "width")
+    __slots__ = ("before", "end", "slices", "total", "width")
 
     def __init__(self, amount: int, seconds: int) -> None:
         self.slices: list[float] = []  # time, count, time, count, ...
         self.total = 0
         self.width = seconds / SLICES if amount > SLICES else 0.0
         self.end = 0.0  # of the newest slice
+        self.before = 0.0  # its last time before the request that is counted now
 
     def add(self, now: float, cost: int) -> None:
         """Start a slice, or a time of its own."""
@@ -65,6 +66,13 @@ class Counter:
         if not self.slices[place + 1]:
             del self.slices[place : place + 2]
             self.end = 0.0
+
+    def take_back(self, cost: int) -> None:
+        """What was counted just now, and the time that it gave to its slice."""
+        is_shared = self.slices[-1] > cost
+        self.hand_back(cost)
+        if is_shared:
+            self.slices[-2] = self.before
 
     def seconds_until(self, less: int, seconds: int, now: float) -> float:
         """:param less: so many have to leave the window first."""
@@ -138,6 +146,7 @@ class MemoryStore:
                         self._take_back(charges, len(states))
                         return self._look(charges, now)
                     if now < counter.end:
+                        counter.before = slices[-2]
                         slices[-2] = now
                         slices[-1] += cost
                         counter.total += cost
@@ -160,7 +169,7 @@ class MemoryStore:
                 counter = self._buckets.get(bucket, NOBODY).get(name)
                 if counter is not None:
                     if counted > 0:
-                        counter.hand_back(cost)
+                        counter.take_back(cost)
                     self._drop_if_empty(bucket, name)
                 counted -= 1
 

@@ -119,6 +119,21 @@ def test_all_buckets_of_a_request_are_one_step() -> None:
     assert ask(store, "new", *charge)
 
 
+@pytest.mark.parametrize("amount", [64, 65, 1000])
+def test_a_refused_request_takes_no_time_either(amount: int) -> None:
+    clock = Clock()
+    store = MemoryStore(100, clock)
+    charge, full = ("", amount, 86_400, 1), ("full", 1, 86_400, 1)
+    clock.now = began = 86_400.0
+    assert ask(store, "one", charge) and ask(store, "other", full)
+    for _ in range(3):
+        clock.now += 300
+        assert store.acquire([("one", [charge]), ("other", [full])])[0] is False
+    _, [(remaining, reset_in)], _ = store.acquire([("one", [charge])], record=False)
+    assert (remaining, reset_in) == (amount - 1, began + 86_400 - clock.now)
+    counters(store)
+
+
 def test_a_full_counter_of_ten_thousand_a_day_takes_less_than_six_kilobytes() -> None:
     clock = Clock()
     store = MemoryStore(100, clock)
