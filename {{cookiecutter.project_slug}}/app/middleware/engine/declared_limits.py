@@ -25,7 +25,7 @@ from .marks import handler_of, mark
 from .settings import SettingError, refuse
 
 EXAMPLE = "200 per hour;50 per minute"
-MOST = 10**15  # requests in a window; a store counts in floating point
+MOST = 10**15 - 1  # requests in a window: no number of a header is larger (RFC 9651 3.3.1)
 LONGEST = 9 * 10**12  # seconds of a window; a store counts its microseconds in 63 bits
 
 DECLARED = "__declared_limits__"  # attributes of a decorated function
