@@ -335,6 +335,29 @@ def test_processes_count_together_and_what_the_dead_had_in_flight_is_forgotten(
     assert "\nhttp_requests_in_flight 1.0\n" in said
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes fork on Unix only")
+def test_a_child_that_serves_nothing_leaves_no_file_behind(tmp_path: Path) -> None:
+    code = CHILD.replace("PACKAGE", configure_metrics.__module__).replace("THE-TOKEN", TOKEN)
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environ, check=True)
+    assert len({path.stem.rpartition("_")[2] for path in tmp_path.iterdir()}) == 1
+
+
+CHILD = """
+import os, sys
+from flask import Flask
+from PACKAGE import configure_metrics
+
+app = Flask("service")
+app.config["METRICS_TOKEN"] = "THE-TOKEN"
+configure_metrics(app)
+app.test_client().get("/nowhere").get_data()
+if not os.fork():
+    sys.exit()
+os.wait()
+"""
+
+
 def test_several_processes_that_count_alone_are_named_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -70,6 +70,7 @@ class Series:
         self.lock = threading.Lock()
         self.ended: deque[tuple[str, str, int, float]] = deque()
         self.flying: dict[int, bool] = {}
+        self.flew = 0  # requests, when they were counted last
 
     def refuse(self, reason: str) -> None:
         self.refused.get(reason, self.refused[OTHER]).inc()
@@ -88,7 +89,10 @@ class Series:
             for (method, rule, status), values in found.items():
                 method = method if method in METHODS else OTHER
                 observe_all(self.seconds.labels(method, rule, f"{status}xx"), values)
-            self.in_flight.set(sum(list(self.flying.values())))
+            flying = sum(list(self.flying.values()))
+            if flying != self.flew:  # a child that serves nothing leaves no file behind
+                self.flew = flying
+                self.in_flight.set(flying)
         return True
 
     def collect(self) -> Iterable[Metric]:
