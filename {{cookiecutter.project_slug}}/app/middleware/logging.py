@@ -64,7 +64,7 @@ from .engine.paths import read_exact_paths, read_metrics_path
 from .engine.pipeline import pipeline_of
 from .engine.records import write_records
 from .engine.refusals import refusal_of
-from .engine.rendering import RECORD_MEMBERS, REQUEST_MEMBERS, Fields, edited, timestamp
+from .engine.rendering import MEMBERS, Fields, edited, from_client, timestamp
 from .engine.routes import NO_ROUTE, hide_paths
 from .engine.settings import (
     Config,
@@ -140,7 +140,8 @@ class _RequestLog:
         now.is_quiet = environ.get("PATH_INFO") in self.skipped  # before a dispatcher changes it
         if self.has_starts and not now.is_quiet:
             fields = {"time": timestamp(time.time()), "level": "INFO", "message": "request_started"}
-            fields |= {"request_id": now.request_id, "method": environ["REQUEST_METHOD"]}
+            method = from_client(environ["REQUEST_METHOD"])
+            fields |= {"request_id": now.request_id, "method": method}
             self.output.write_request(fields | {"path": _path(environ)})
 
     def add_request_id(self, environ: WSGIEnvironment, status: str, headers: Headers) -> None:
@@ -185,7 +186,7 @@ class _RequestLog:
 
     def fields(self, exchange: Exchange, now: Current) -> Fields:
         environ, status = exchange.environ, exchange.status_code
-        method = environ.get("REQUEST_METHOD")
+        method = from_client(environ.get("REQUEST_METHOD"))
         client = environ.get("client") or (now.in_g or {}).get("client")
         rule = getattr(now.request, "url_rule", None)
         seconds = time.perf_counter() - exchange.began
@@ -199,8 +200,8 @@ class _RequestLog:
             "status": status,
             "duration_ms": int(seconds * 100_000) / 100,
             "bytes": 0 if method == "HEAD" or status in (204, 304) else exchange.sent,
-            "remote_addr": environ.get("REMOTE_ADDR"),
-            "user_agent": environ.get("HTTP_USER_AGENT"),
+            "remote_addr": from_client(environ.get("REMOTE_ADDR")),
+            "user_agent": from_client(environ.get("HTTP_USER_AGENT")),
             "endpoint": rule and rule.endpoint,
             "trace_id": now.trace_id,
             "client": client if isinstance(client, str) else None,
@@ -224,7 +225,7 @@ def _open_outputs(config: Config) -> tuple[Output, Output | None]:
     is_text = read_choice(config, "LOG_FORMAT", FORMATS) == "text"
     is_test = bool(config.get("TESTING"))
     at_once = read_boolean(config, "LOG_AT_ONCE", default=is_text or is_test)
-    names = read_names(config, "LOG_FIELDS", (*REQUEST_MEMBERS, *RECORD_MEMBERS, "dropped"))
+    names = read_names(config, "LOG_FIELDS", MEMBERS)
     if not at_once:
         write_before_signals()
 
@@ -239,7 +240,7 @@ def _open_outputs(config: Config) -> tuple[Output, Output | None]:
 
 
 def _path(environ: WSGIEnvironment) -> str:
-    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    path: str = from_client(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
     return path
 
 

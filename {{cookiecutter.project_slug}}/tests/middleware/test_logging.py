@@ -523,6 +523,28 @@ def test_a_services_own_members_come_and_others_go(log: Path) -> None:
     assert list(line) == [key for key in KEYS if key != "user_agent"] + ["tenant", "what"]
 
 
+def test_letters_beyond_ascii_are_what_a_client_and_a_service_have_written(log: Path) -> None:
+    seen = []
+
+    def edit(line: dict[str, Any], environ: dict[str, Any]) -> None:
+        seen.append((line["path"], line["user_agent"]))
+        line["path"], line["user_agent"] = "/größe", "Zoë"
+
+    app = Flask("edited")
+    app.config.update(LOG_FILE=str(log), LOG_AT_ONCE=True)
+    configure_request_logging(app, edit_line=edit)
+    ask(app, "/gr%C3%BCn", environ_overrides={"HTTP_USER_AGENT": "Zo\xc3\xab"})
+    rules = Flask("rules")
+    rules.config.update(LOG_FILE=str(log), LOG_AT_ONCE=True, LOG_PATH="rule")
+    configure_request_logging(rules)
+    rules.add_url_rule("/größe/<size>", view_func=lambda size: size)
+    ask(rules, "/gr%C3%B6%C3%9Fe/5")
+    edited, by_rule = lines_of(log)
+    assert seen == [("/grün", "Zoë")]
+    assert (edited["path"], edited["user_agent"]) == ("/größe", "Zoë")
+    assert by_rule["path"] == "/größe/<size>"
+
+
 @pytest.mark.parametrize("name", [*KEYS, "logger", "event"])
 @pytest.mark.parametrize("value", [b"x", 5, "", None, {"a": 1}, Path("/p"), {1, 2}, "\udcff"])
 def test_whatever_a_service_makes_of_a_member_its_line_is_written(

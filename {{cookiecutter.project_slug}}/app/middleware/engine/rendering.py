@@ -33,7 +33,7 @@ REQUEST_MEMBERS = (
     *("time", "level", "message", "request_id", "method", "path", "status", "duration_ms", "bytes"),
     *("remote_addr", "user_agent", "endpoint", "trace_id", "client", "outcome", "span_id", "event"),
 )
-FROM_CLIENT = ("method", "path", "remote_addr", "user_agent")
+MEMBERS = (*REQUEST_MEMBERS, *RECORD_MEMBERS, "dropped")  # of any line
 
 _last_second = (-1, "")  # and how a timestamp has it
 
@@ -161,14 +161,15 @@ def harmless(fields: Fields) -> Fields:
     """Members of a request's line, of which a client chose some."""
     texts = {key: value for key, value in fields.items() if isinstance(value, str)}
     is_cut = any(len(text) > LONGEST_FIELD for text in texts.values())
-    texts |= {key: from_client(texts[key]) for key in FROM_CLIENT if key in texts}
     fields = fields | {key: printable(text[:LONGEST_FIELD]) for key, text in texts.items()}
     return fields | {"truncated": True} if is_cut else fields
 
 
-def from_client(text: str) -> str:
+def from_client(text: Any) -> Any:
     """A WSGI string, which is bytes as latin-1, as the client meant it."""
-    return text[:LONGEST_FIELD].encode("latin-1", "backslashreplace").decode("utf-8", "replace")
+    if not isinstance(text, str) or text.isascii():
+        return text
+    return text.encode("latin-1", "backslashreplace").decode("utf-8", "replace")
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -15,7 +15,7 @@ from app.middleware.engine.output import Output
 REQUEST: dict[str, Any] = {
     "time": "2026-01-02T03:04:05.678Z",
     "method": "GET",
-    "path": "/caf\u00c3\u00a9",
+    "path": "/caf\u00e9",
     "status": 200,
     "duration_ms": 0.5,
     "bytes": 3,
