@@ -143,10 +143,9 @@ class Metrics:
         seconds = time.perf_counter() - exchange.began
         series.ended.append((environ["REQUEST_METHOD"], rule_of(environ), status // 100, seconds))
         series.wake()
-        if status >= 400:
-            event = refusal_of(environ, status, self.config.get("TRUSTED_HOSTS"))
-            if event is not None:
-                series.refuse(event["event"])
+        event = refusal_of(environ, status, self.config.get("TRUSTED_HOSTS"))
+        if event is not None:
+            series.refuse(event["event"])
         if "cors.refused" in environ:
             series.refuse("origin_refused")
 

@@ -27,6 +27,8 @@ def refusal_of(
 
     :param trusted_hosts: a list, or text with commas; None or empty trusts all.
     """
+    if status < 400:  # whoever refused something, the request was not
+        return None
     event = environ.get("security_event")
     if event is not None:
         return {key: str(value) for key, value in event.items()}

@@ -33,6 +33,11 @@ def test_who_refused_says_more() -> None:
     assert found == {"event": "user_agent_blocked", "limit": "5"}
 
 
+def test_what_succeeds_in_the_end_was_not_refused() -> None:
+    """A view may do without a body that was refused; a route may stand where metrics are."""
+    assert refusal_of(environ(security_event={"event": "body_refused"}), 200, None) is None
+
+
 @pytest.mark.parametrize("trusted", [["localhost"], "localhost,.example.com"])
 def test_a_refused_host_is_told_from_another_400(trusted: object) -> None:
     assert refusal_of(environ("evil.example"), 400, trusted) == {"event": "host_refused"}
