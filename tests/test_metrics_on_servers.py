@@ -230,6 +230,38 @@ def test_what_a_killed_worker_has_counted_stays_and_what_it_had_in_flight_does_n
     assert values(scrape(slow.port), REQUESTS) == {("GET", "/tea", "2xx"): 20}
 
 
+@pytest.mark.parametrize("options", [(), ("--preload",)])
+def test_a_worker_goes_on_in_the_files_of_one_that_ended(options: tuple[str, ...]) -> None:
+    """Files that piled up would slow each scrape, and fill the memory that they are in."""
+    before = folders()
+    with gunicorn(SERVICE, *options, "--workers", "1", env=ON) as server:
+        (folder,) = folders() - before
+        for number in range(1, 6):
+            assert ask(server.port, "GET", "/api/ping", {}) == 200
+            counted = {("GET", "/api/ping", "2xx"): number}
+            until(lambda: values(scrape(server.port), REQUESTS) == counted)  # noqa: B023
+            (worker,) = workers_of(server)
+            os.kill(worker, signal.SIGKILL if number % 2 else signal.SIGTERM)
+            until(lambda: workers_of(server) not in ([], [worker]))  # noqa: B023
+        until(lambda: values(scrape(server.port), REQUESTS) == counted)
+        masters = f"_{server.process.pid}"  # with --preload
+        names = [path.stem for path in folder.iterdir() if not path.stem.endswith(masters)]
+        assert set(names) <= {"counter_worker0", "gauge_livesum_worker0", "histogram_worker0"}
+
+
+def test_the_folder_of_a_daemon_is_gone_with_it_too(tmp_path: Path) -> None:
+    before, port, pid = folders(), free_port(), tmp_path / "pid"
+    command = [sys.executable, "-m", "gunicorn", "--daemon", "--pid", str(pid), "wsgi:app"]
+    env = {**os.environ, **servers.production_env(ON), "BIND": f"127.0.0.1:{port}"}
+    subprocess.run(command, cwd=SERVICE, env=env, check=True)
+    try:
+        until(lambda: scrape(port))
+        assert folders() - before
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+    until(lambda: folders() == before)
+
+
 class Unanswered:
     """A request whose response nobody waits for."""
 

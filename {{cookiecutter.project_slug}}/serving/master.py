@@ -30,7 +30,7 @@ def counts_in_memory() -> bool:
 
 def on_starting(server: Any) -> None:
     """With --preload the application exists before anybody could tell it of its workers."""
-    metrics.belongs_to(server.cfg.uid, server.cfg.gid)
+    metrics.begin(server.cfg.uid, server.cfg.gid)
     loaded, number = getattr(server.app, "callable", None), server.cfg.workers
     limits = getattr(loaded, "extensions", {}).get("rate_limiting")
     if limits is not None and limits.state == "memory" and number > 1:
@@ -94,11 +94,15 @@ def on_reload(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
+    """Number it: among all workers, and its place among those of its generation."""
     worker.generation = server.generation
-    of_its_generation = [
-        other.place for other in server.WORKERS.values() if other.generation == worker.generation
-    ]
-    worker.place = next(place for place in count() if place not in of_its_generation)
+    others = list(server.WORKERS.values())
+    worker.number = _free([other.number for other in others])
+    worker.place = _free([o.place for o in others if o.generation == worker.generation])
+
+
+def _free(taken: list[int]) -> int:
+    return next(number for number in count() if number not in taken)
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -108,6 +112,7 @@ def post_fork(server: Any, worker: Any) -> None:
     set both: all workers together in FLASK_RATELIMIT_WORKERS, and in FLASK_RATELIMIT_WORKER the
     number of the first here.
     """
+    metrics.worker_begins(worker.number)
     everywhere = os.environ.get("FLASK_RATELIMIT_WORKERS")
     first = os.environ.get("FLASK_RATELIMIT_WORKER") or (None if everywhere else "0")
     settings = {"RATELIMIT_WORKERS": everywhere or str(server.num_workers)}
@@ -121,3 +126,4 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     shared.takes_no_more(worker.age)
+    metrics.worker_ended(worker.number)

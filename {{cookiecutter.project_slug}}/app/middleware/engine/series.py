@@ -131,7 +131,7 @@ def forget_dead(folder: str) -> None:
     """Forget what processes had in flight that have ended, on whichever server and however."""
     from prometheus_client.multiprocess import mark_process_dead
 
-    for path in Path(folder).glob("gauge_live*.db"):
+    for path in Path(folder).glob("gauge_live*_[0-9]*.db"):  # gunicorn.conf.py names others
         pid = int(path.stem.rpartition("_")[2])
         try:
             if os.name == "posix":  # on Windows signal 0 is not a question
