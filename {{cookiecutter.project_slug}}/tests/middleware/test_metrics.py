@@ -369,9 +369,11 @@ def test_several_processes_that_count_alone_are_named_in_the_log(
     ]
 
 
-def test_a_folder_that_is_not_there_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("name", ["missing", "file"])
+def test_a_folder_that_nobody_can_count_in_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "missing"))
-    with pytest.raises(ValueError, match="PROMETHEUS_MULTIPROC_DIR"):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / name))
+    with pytest.raises(ValueError, match=r"^PROMETHEUS_MULTIPROC_DIR: .* is not a folder .*; for"):
         service()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .refusals import REASONS
+from .settings import refuse
 from .writer import has_ended, register, wake
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ class Series:
     """
 
     def __init__(self, folder: str | None) -> None:
-        """:raises ValueError: if the folder does not exist."""
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
         from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -116,8 +116,10 @@ def observe_all(histogram: Any, values: list[float]) -> None:
 
 
 def open_series() -> Series:
-    """:raises ValueError: if PROMETHEUS_MULTIPROC_DIR is not a folder."""
+    """:raises ValueError: if PROMETHEUS_MULTIPROC_DIR is not a folder to write to."""
     folder = os.environ.get(FOLDER)
+    if folder and not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        refuse(FOLDER, folder, "is not a folder that can be written to", "what mktemp -d makes")
     return _of_all_processes(folder) if folder else Series(None)
 
 
