@@ -206,7 +206,7 @@ def as_member(value: object) -> Any:
 def _as_member(value: object, depth: int) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None  # JSON has no word for it
-    if isinstance(value, int) and value.bit_length() > 64:  # readers take no more
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:  # readers take no more
         return as_words(value)
     if value is None or isinstance(value, bool | int | float):
         return value

@@ -103,6 +103,7 @@ class Unreadable(list[int]):
         (math.nan, None),
         ([math.inf], [None]),
         (2**64, str(2**64)),
+        (-(2**63) - 1, str(-(2**63) - 1)),
         ([10**5000], ["<int>"]),
     ],
 )
