@@ -1708,7 +1708,8 @@ class Collecting(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.records: list[str] = []
-        self.setFormatter(logging.Formatter("%(request_id)s %(message)s"))
+        form = "%(request_id)s%(trace_id).0s%(span_id).0s %(message)s"  # all three are there
+        self.setFormatter(logging.Formatter(form))
 
     def emit(self, record: logging.LogRecord) -> None:
         self.records.append(self.format(record))

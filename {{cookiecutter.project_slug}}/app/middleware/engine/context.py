@@ -94,15 +94,13 @@ def current() -> Current | None:
 
 
 def current_ids() -> dict[str, str | None]:
-    """request_id and trace_id, and span_id if there is a span: what every record carries."""
+    """request_id, trace_id and span_id, or None: what every record carries."""
     now = current()
     request_id = now.request_id if now is not None else None
     if has_app_context():
         request_id = g.get("request_id") or request_id
-    span = active_span()
-    if span is not None:
-        return {"request_id": request_id, "trace_id": span[0], "span_id": span[1]}
-    return {"request_id": request_id, "trace_id": now.trace_id if now is not None else None}
+    trace_id, span_id = active_span() or (now.trace_id if now is not None else None, None)
+    return {"request_id": request_id, "trace_id": trace_id, "span_id": span_id}
 
 
 def of_module(module: str, name: str) -> Any:

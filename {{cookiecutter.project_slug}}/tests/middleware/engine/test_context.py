@@ -31,9 +31,9 @@ def nothing_is_left() -> Any:
 def test_a_request_is_the_current_one_from_its_beginning_to_its_end() -> None:
     now = begun(HTTP_X_REQUEST_ID="client-id-1")
     assert current() is now
-    assert current_ids() == {"request_id": "client-id-1", "trace_id": now.trace_id}
+    assert current_ids() == {"request_id": "client-id-1", "trace_id": now.trace_id, "span_id": None}
     now.end()
-    assert current_ids() == {"request_id": None, "trace_id": None}
+    assert current_ids() == dict.fromkeys(("request_id", "trace_id", "span_id"))
 
 
 @pytest.mark.parametrize("name", ["opentelemetry.trace", "sentry_sdk"])
