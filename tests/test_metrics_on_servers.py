@@ -249,6 +249,21 @@ def test_a_worker_goes_on_in_the_files_of_one_that_ended(options: tuple[str, ...
         assert set(names) <= {"counter_worker0", "gauge_livesum_worker0", "histogram_worker0"}
 
 
+def test_workers_start_although_somebody_has_removed_the_folder() -> None:
+    """systemd does, when a person logs out whose name the service has (RemoveIPC)."""
+    before = folders()
+    with gunicorn(SERVICE, "--workers", "1", env=ON) as server:
+        assert ask(server.port, "GET", "/api/ping", {}) == 200
+        (folder,) = folders() - before
+        shutil.rmtree(folder)
+        (worker,) = workers_of(server)
+        os.kill(worker, signal.SIGTERM)
+        until(lambda: workers_of(server) not in ([], [worker]))
+        assert ask(server.port, "GET", "/api/ping", {}) == 200
+        counted = {("GET", "/api/ping", "2xx"): 1}
+        until(lambda: values(scrape(server.port), REQUESTS) == counted)
+
+
 def test_the_folder_of_a_daemon_is_gone_with_it_too(tmp_path: Path) -> None:
     before, port, pid = folders(), free_port(), tmp_path / "pid"
     command = [sys.executable, "-m", "gunicorn", "--daemon", "--pid", str(pid), "wsgi:app"]

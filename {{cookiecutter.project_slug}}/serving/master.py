@@ -112,7 +112,7 @@ def post_fork(server: Any, worker: Any) -> None:
     set both: all workers together in FLASK_RATELIMIT_WORKERS, and in FLASK_RATELIMIT_WORKER the
     number of the first here.
     """
-    metrics.worker_begins(worker.number)
+    metrics.worker_begins(worker.number, server.cfg.uid, server.cfg.gid)
     everywhere = os.environ.get("FLASK_RATELIMIT_WORKERS")
     first = os.environ.get("FLASK_RATELIMIT_WORKER") or (None if everywhere else "0")
     settings = {"RATELIMIT_WORKERS": everywhere or str(server.num_workers)}

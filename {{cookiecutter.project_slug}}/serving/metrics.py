@@ -56,17 +56,25 @@ def _remove(folder: str, master: int) -> None:
 
 
 def begin(user: int, group: int) -> None:
-    """In the master, which --daemon has made another process by now.
-
-    :param user: the workers', where the master is root.
-    """
+    """In the master, which --daemon has made another process by now."""
     if os.environ.get("FLASK_METRICS_TOKEN"):
-        os.chown(_folder(), user, group)
+        _give(user, group)
         atexit.register(_remove, _folder(), os.getpid())
 
 
-def worker_begins(number: int) -> None:
+def _give(user: int, group: int) -> None:
+    """
+    :param user: the workers', where the master is root. When a person logs out, systemd removes
+        what has the same user in /dev/shm (RemoveIPC); without the folder no worker would start.
+    """
+    os.makedirs(_folder(), 0o700, exist_ok=True)
+    os.chown(_folder(), user, group)
+
+
+def worker_begins(number: int, user: int, group: int) -> None:
     _names[os.getpid()] = f"worker{number}"
+    if os.environ.get("FLASK_METRICS_TOKEN"):
+        _give(user, group)
 
 
 def worker_ended(number: int) -> None:
