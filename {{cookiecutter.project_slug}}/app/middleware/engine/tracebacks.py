@@ -41,8 +41,9 @@ class Traceback:
             pieces = pieces if frames else _without_libraries(pieces)
             if sum(map(len, pieces)) <= limit:
                 return "".join(pieces)
-        text = "".join(pieces)  # a long chain: its first cause is less than its end
-        return f"...{text[len(text) - limit + 3 :]}"
+        text = "".join(pieces)  # of a long chain the end matters most, of a group the beginning
+        head = limit // 4
+        return f"{text[:head]}...{text[len(text) - limit + head + 3 :]}"
 
 
 def _short(piece: str, limit: int) -> str:

@@ -122,3 +122,16 @@ def test_a_group_keeps_each_message_and_the_services_own_frames() -> None:
     assert text.count("in own_code\n") == text.count("in through_copies\n") == 2
     assert "| ValueError: first\n" in text
     assert "| ValueError: second\n" in text
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups of exceptions need Python 3.11")
+def test_a_group_that_is_too_long_all_the_same_says_what_it_is() -> None:
+    def grouped() -> None:
+        errors = [ValueError(f"job {number} " + "x" * 180) for number in range(100)]
+        raise getattr(builtins, "ExceptionGroup")("all failed", errors)  # noqa: B009 - not in 3.10
+
+    text = caught(grouped).text(3000)
+    assert len(text) <= 3000
+    assert "in grouped\n" in text
+    assert "| ExceptionGroup: all failed (100 sub-exceptions)\n" in text
+    assert text.endswith(f"and 85 more exceptions\n    +{'-' * 36}")
