@@ -1337,6 +1337,25 @@ def test_what_is_opened_in_place_of_standard_output_gets_no_line(tmp_path: Path)
     assert (tmp_path / "others").read_bytes() == b""
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="there is no /dev/stdout here")
+def test_standard_output_by_its_other_name_is_not_written_over(tmp_path: Path) -> None:
+    script = f"""
+from flask import Flask
+from {configure_request_logging.__module__} import configure_request_logging
+app = Flask("named")
+app.config.update(LOG_FILE="/dev/stdout", LOG_AT_ONCE=True)
+configure_request_logging(app)
+app.test_client().get("/").close()
+print("printed")
+"""
+    with open(tmp_path / "log", "wb") as log:
+        subprocess.run([sys.executable, "-c", script], stdout=log, check=True, timeout=60)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines.count("printed") == 1
+    (line,) = [json.loads(line) for line in lines if line != "printed"]
+    assert line["message"] == "request_completed"
+
+
 def test_a_captured_standard_output_gets_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
     app = Flask("service")
     configure_request_logging(app)

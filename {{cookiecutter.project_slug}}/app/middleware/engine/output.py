@@ -77,7 +77,7 @@ def open_lines(key: str, path: object, is_test: bool) -> Lines:
     """:param path: "-" for standard output, in a test wherever sys.stdout is then.
     :raises ValueError: if it cannot be opened.
     """
-    if path == "-":
+    if path in ("-", "/dev/stdout"):  # opened anew, a file would be written from its beginning
         return lines_to_standard_output(is_test)
     example = "- or /var/log/service.log"
     if not isinstance(path, str | os.PathLike):
