@@ -153,7 +153,9 @@ def test_headers_tell_a_caller_its_own_budget(make: Callable[..., Flask]) -> Non
     assert headers["RateLimit-Policy"] == '"default";q=7;w=60'
 
 
-def test_a_tier_of_the_configuration_sets_the_limits(make: Callable[..., Flask]) -> None:
+def test_a_tier_of_the_configuration_sets_the_limits_and_an_unknown_one_is_named_once(
+    make: Callable[..., Flask], caplog: pytest.LogCaptureFixture
+) -> None:
     def tier_of(text: str) -> Any:
         tier = text.rpartition(".")[2]
         return (tier, frozenset(), None, tier) if text.startswith("tier") else None
@@ -168,6 +170,8 @@ def test_a_tier_of_the_configuration_sets_the_limits(make: Callable[..., Flask])
 
     assert bearer("gold", 4) == [200, 200, 200, 429]
     assert bearer("lead", 2) == [200, 429]  # unknown: as a caller without one
+    (said,) = (text for text in caplog.messages if "unknown_tier" in text)
+    assert "'lead'" in said
 
 
 @pytest.mark.parametrize(

@@ -451,6 +451,16 @@ def test_a_store_that_anybody_can_be_or_enter_is_found(
     assert {found for found in codes(sane) if found[0] != "I"} == set()
 
 
+@needs("rate_limiting", "authentication")
+def test_a_tier_that_no_limits_are_configured_for_is_found() -> None:
+    golden = {"shop": {"keys": ["ab" * 32], "tier": "gold"}}
+    assert "E019" in codes(service(API_KEYS=golden))
+    assert "E019" in codes(service(API_KEYS=golden, RATELIMIT_TIERS={"Gold": "9 per hour"}))
+    assert "E019" in codes(service(JWT_TIER_CLAIM="tier"))
+    tiers = {"RATELIMIT_TIERS": {"gold": "9 per hour"}}
+    assert "E019" not in codes(service(API_KEYS=golden, JWT_TIER_CLAIM="tier", **tiers))
+
+
 @needs("rate_limiting")
 def test_more_workers_than_the_limits_know_of_are_found() -> None:
     checked = service(WEB_CONCURRENCY="5")

@@ -88,6 +88,21 @@ def is_published(digest: str) -> bool:
     return digest in PUBLISHED or len(set(digest)) == 1
 
 
+@everywhere
+def tiers(service: Service) -> Iterator[Finding]:
+    """Without this, who pays for more would have the limits of everybody."""
+    known = service.limits.settings.tiers if service.limits else None
+    if known is None or not service.has_authentication:
+        return
+    remedy = 'set FLASK_RATELIMIT_TIERS={"gold": "10000 per hour"}, or remove the tier'
+    for name, caller in read_mapping(service.config, "API_KEYS", "{}").items():
+        if (tier := caller.get("tier")) and tier not in known:
+            reason = f"API_KEYS: {name} has the tier {tier!r}, which RATELIMIT_TIERS lacks"
+            yield Finding("E019", reason, remedy)
+    if service.config.get("JWT_TIER_CLAIM") and not known:
+        yield Finding("E019", "JWT_TIER_CLAIM is set, and RATELIMIT_TIERS has no tier", remedy)
+
+
 @in_production
 def tokens(service: Service) -> Iterator[Finding]:
     source = service.config.get("JWT_JWKS")

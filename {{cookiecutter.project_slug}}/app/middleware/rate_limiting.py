@@ -4,7 +4,7 @@ Needs:  pip install "flask>=3.1,<4" "Flask-Limiter>=4.1.1,<5" "limits>=5.8,<6"
         and "redis>=6.4,<9" for a store that several processes share
 Copy:   engine/ (limiting, limit_plans, limit_responses, counted, declared_limits, limiter_commands,
         counters, redis_counters, redis_scripts, redis_client, networks, pipeline, exchange,
-        header_lists, settings, clients, marks)
+        header_lists, settings, clients, marks, seen)
 Add:    configure_rate_limiting(app)
 
 Key                                Default         Meaning (unit)
@@ -30,7 +30,8 @@ RATELIMIT_KEY                      "address"       who is counted; "caller": the
 RATELIMIT_KEY_FUNC                 none            a function: who is counted, not the address
 RATELIMIT_CALLERS                  none            limits of each caller over all routes, in place
                                                    of RATELIMIT_DEFAULT and _APPLICATION
-RATELIMIT_TIERS                    {}              the same by tier: {"gold": "10000 per hour"}
+RATELIMIT_TIERS                    {}              the same by tier: {"gold": "10000 per hour"};
+                                                   a tier that is not here counts as none
 RATELIMIT_ALLOW                    []              networks that are not counted: a monitor's, a
                                                    load balancer's: 10.1.0.0/16,2001:db8::/64
 RATELIMIT_STRATEGY                 "moving-window" the only one: no burst at the edge of a window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
@@ -18,6 +19,7 @@ from .counters import Charge, Charges, MemoryStore
 from .declared_limits import Declaration, Limiter, expand, parse_limits, watch
 from .limit_plans import CompiledLimits, Plan, SourcedLimit, StoreKeys, is_meant, plan_of
 from .redis_counters import SharedStore
+from .seen import Seen
 
 if TYPE_CHECKING:
     from werkzeug.routing import Rule
@@ -29,6 +31,8 @@ BUCKETS = "rate_limiting.buckets"  # in the environ: that of the request, and th
 WAITS = "rate_limiting.waits"  # in the environ: it is counted when the view is called
 # where no route matches; all others are one, for a client can invent any number of them
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+logger = logging.getLogger(__name__)
 
 
 class LimitSettings(NamedTuple):
@@ -70,6 +74,7 @@ class Limits:
         self._app: Any = weakref.proxy(app)
         self._limiter, self._keys = limiter, keys
         self._plans: dict[tuple[str | None, str, str | None], Plan] = {}
+        self._unknown_tiers = Seen()
         self._charges_of = lru_cache(256)(self._compile_charges)
 
     # what other code may ask
@@ -170,8 +175,15 @@ class Limits:
         if caller is None:
             return bucket, None, None
         caller_bucket = self._keys.caller(caller.name)
-        own = caller.limits or settings.tiers.get(caller.tier) or settings.callers or None
+        own = caller.limits or self._of_tier(caller.tier) or settings.callers or None
         return caller_bucket if settings.by_caller else bucket, caller_bucket, own
+
+    def _of_tier(self, tier: str | None) -> str | None:
+        """The limits of a tier; a token may name one that nobody has configured."""
+        limits = self.settings.tiers.get(tier) if tier else None
+        if tier and limits is None and self._unknown_tiers.is_new(tier):
+            logger.warning("unknown_tier: RATELIMIT_TIERS lacks %.80r: limits are as without", tier)
+        return limits
 
     @cached_property
     def _asks_first(self) -> bool:
