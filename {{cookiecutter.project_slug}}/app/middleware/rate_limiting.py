@@ -216,7 +216,10 @@ def make_store(config: Config, keys: StoreKeys) -> Store:
     key = "RATELIMIT_STORAGE_URI"
     uri = config[key] = read_text(config, key, "memory://")
     memory = MemoryStore(read_whole_number(config, "RATELIMIT_MEMORY_COUNTERS", 100_000))
-    workers, _ = processes(config)
+    workers, this_one = processes(config)
+    if this_one is not None and this_one >= workers:
+        problem = f"is not one of {workers} processes (RATELIMIT_WORKERS), which count from 0"
+        refuse("RATELIMIT_WORKER", this_one, problem, workers - 1)
     seconds = read_seconds(config, "RATELIMIT_STORAGE_TIMEOUT", 0.25, 0.001, 10)
     own = read_mapping(config, "RATELIMIT_STORAGE_OPTIONS", '{"username": "limits"}')
     if uri.startswith("memory://"):
@@ -227,7 +230,7 @@ def make_store(config: Config, keys: StoreKeys) -> Store:
     try:
         return open_store(uri, own, seconds, memory, keys.prefix, partial(processes, config))
     except TypeError as error:
-        raise SettingError(f"RATELIMIT_STORAGE_OPTIONS: {error}: remove what is unknown") from None
+        raise SettingError(f"RATELIMIT_STORAGE_OPTIONS: {error}: remove or correct it") from None
     except ValueError as error:
         refuse_secret(key, str(error), "redis://:password@host:6379/0, special characters as %40")
 

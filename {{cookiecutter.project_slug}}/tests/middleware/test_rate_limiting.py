@@ -494,6 +494,19 @@ def test_the_current_limit_can_be_read_in_a_view() -> None:
                 "redis://h/1/2?a=0",
             )
         ],
+        *[
+            ({"RATELIMIT_STORAGE_URI": uri}, "RATELIMIT_STORAGE_URI: names no server")
+            for uri in ("redis+cluster://", "redis+sentinel:///service", "redis+unix://")
+        ],
+        ({"RATELIMIT_STORAGE_URI": "valky://h"}, "RATELIMIT_STORAGE_URI: .* or valkey"),
+        *[
+            (
+                {"RATELIMIT_STORAGE_URI": "redis://h", "RATELIMIT_STORAGE_OPTIONS": {name: value}},
+                f"RATELIMIT_STORAGE_OPTIONS: {name} is not a number",
+            )
+            for name, value in {"socket_timeout": "x", "max_connections": True}.items()
+        ],
+        ({"RATELIMIT_WORKERS": 2, "RATELIMIT_WORKER": 2}, "RATELIMIT_WORKER: 2 .* 2 processes"),
         ({"RATELIMIT_WORKERS": 4}, "RATELIMIT_STORAGE_URI: 'memory://' with 4 workers"),
         ({"RATELIMIT_WORKERS": "many"}, "RATELIMIT_WORKERS: 'many'"),
         ({"RATELIMIT_MEMORY_COUNTERS": 0}, "RATELIMIT_MEMORY_COUNTERS: 0"),

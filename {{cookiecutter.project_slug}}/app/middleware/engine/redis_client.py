@@ -30,16 +30,18 @@ def open_store(
 
     :raises ValueError: if the URI is unknown or wrong, or its client library is missing; the
         message shows no password.
-    :raises TypeError: if an option is unknown.
+    :raises TypeError: if an option is unknown, or is not a number where it has to be one.
     """
     scheme = uri.partition("://")[0].replace("valkey", "redis", 1)  # the same protocol
     if scheme not in SCHEMES:
         known = ", ".join(f"{one}://" for one in ("memory", *SCHEMES))
-        raise ValueError(f"the scheme {scheme!r} is not supported; it may be {known}")
+        raise ValueError(f"the scheme {scheme!r} is not supported; it may be {known}, or valkey")
     place = uri.partition("?")[0].partition("://")[2].rpartition("@")[2]
-    path = place.partition("/")[2]
+    host, _, path = place.partition("/")
     if scheme in ("redis", "rediss") and not re.fullmatch("[0-9]*/?", path):
         raise ValueError("what follows the host is not the number of a database")
+    if "+" in scheme and not (place if scheme == "redis+unix" else host):
+        raise ValueError("names no server")
     try:
         options = brief_options(scheme, seconds, own)
         make_client = partial(connect, scheme + uri[uri.index("://") :], options)
@@ -59,6 +61,7 @@ def brief_options(scheme: str, seconds: float, own: Mapping[str, Any]) -> dict[s
     :param seconds: the longest wait for a reply, connecting included.
     :param own: what the owner wants: it wins.
     :raises ImportError: if the client library is missing.
+    :raises TypeError: if what has to be a number is not one.
     """
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -75,7 +78,22 @@ def brief_options(scheme: str, seconds: float, own: Mapping[str, Any]) -> dict[s
         options["redis_connect_func"] = _greet
     if scheme == "redis+sentinel":
         own = {**own, "sentinel_kwargs": {**options, **own.get("sentinel_kwargs", {})}}
-    return {**options, **own}
+    return {**options, **own, **_numbers(own)}
+
+
+def _numbers(own: Mapping[str, Any]) -> dict[str, float]:
+    """Those of the owner's that are numbers; as text, which the client would take to connect."""
+    from redis.connection import URL_QUERY_ARGUMENT_PARSERS as KINDS
+
+    numbers = {}
+    for name, value in own.items():
+        kind: Any = KINDS.get(name)
+        if kind in (int, float) and value is not None:
+            try:
+                numbers[name] = kind(str(value))
+            except ValueError:
+                raise TypeError(f"{name} is not a number") from None
+    return numbers
 
 
 def _greet(connection: Any) -> None:

@@ -94,3 +94,9 @@ def test_a_uri_that_cannot_be_meant_is_refused_without_its_password(uri: str) ->
     with pytest.raises(ValueError) as refusal:
         open_store(uri, {}, 0.25, MemoryStore(100), "prefix:", lambda: (1, None))
     assert "secret" not in str(refusal.value)
+
+
+def test_a_number_among_the_clients_arguments_may_be_text() -> None:
+    assert brief_options("redis", 0.25, {"socket_timeout": "0.1"})["socket_timeout"] == 0.1
+    with pytest.raises(TypeError, match="max_connections is not a number"):
+        brief_options("redis", 0.25, {"max_connections": "many"})
