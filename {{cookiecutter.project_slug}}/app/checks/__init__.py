@@ -26,14 +26,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-import click
 from flask import Flask
-from flask.cli import ScriptInfo
 
 from app.checks.command import check_command
 from app.checks.finding import findings
 from app.checks.service import Service
-from app.middleware.engine.settings import SettingError
+from app.middleware.engine.settings import SettingError, is_command
 
 for module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{module.name}")
@@ -56,10 +54,3 @@ def configure_checks(app: Flask) -> None:
     warnings = [f"{f.code} {f.reason}" for f in found if f.level == "warning"]
     if warnings:
         app.logger.warning("flask check says: %s", "; ".join(warnings))
-
-
-def is_command() -> bool:
-    context = click.get_current_context(silent=True)
-    if context is None or context.find_object(ScriptInfo) is None:
-        return False
-    return context.info_name != "run"

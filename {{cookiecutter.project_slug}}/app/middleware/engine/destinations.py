@@ -20,6 +20,8 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, TextIO
 
+from .settings import is_command
+
 PIPE_BUF = 4096
 LONGEST = 1 << 16  # bytes of a line elsewhere
 AT_ONCE = 1 << 18  # bytes of many lines, elsewhere
@@ -32,18 +34,24 @@ class File:
     """A file by its path, opened anew after a rotation; or a named pipe."""
 
     def __init__(self, path: str) -> None:
-        """:raises OSError: if it cannot be opened now; a pipe that nobody reads yet may be."""
+        """A command does not make it until it has a line: the user may not be the service's.
+
+        :raises OSError: if it cannot be opened now; a pipe that nobody reads yet may be.
+        """
         self.path = path
         self.fd = -1
         self.looked = time.monotonic()
         try:
-            self.fd = self.open()
+            self.fd = self.open(0 if is_command() else os.O_CREAT)
+        except FileNotFoundError:
+            if not os.access(os.path.dirname(path), os.W_OK):
+                raise
         except OSError as error:
             if error.errno != errno.ENXIO or not stat.S_ISFIFO(os.stat(path).st_mode):
                 raise
         self.line_limit = LONGEST
         self.limit = AT_ONCE
-        if stat.S_ISFIFO(os.stat(path).st_mode):
+        if os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode):
             self.line_limit = self.limit = PIPE_BUF
 
     def send(self, lines: bytes) -> int:
@@ -58,8 +66,8 @@ class File:
         if self.fd >= 0:
             close(self.fd)
 
-    def open(self) -> int:
-        return os.open(self.path, OPEN_FLAGS | os.O_APPEND | os.O_CREAT, 0o640)
+    def open(self, create: int = os.O_CREAT) -> int:
+        return os.open(self.path, OPEN_FLAGS | os.O_APPEND | create, 0o640)
 
     def follow_rotation(self) -> None:
         self.looked = time.monotonic()

@@ -15,7 +15,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from click import ClickException
+from click import ClickException, get_current_context
+from flask.cli import ScriptInfo
 
 Config = Mapping[str, Any]
 
@@ -24,6 +25,14 @@ SHOWN = 80  # characters of a value in a message
 
 class SettingError(ClickException, ValueError):
     """One of which the command line, `flask run` say, shows the message and no traceback."""
+
+
+def is_command() -> bool:
+    """Whether `flask <command>` loads the application, to serve nobody."""
+    context = get_current_context(silent=True)
+    if context is None or context.find_object(ScriptInfo) is None:
+        return False
+    return context.info_name != "run"
 
 
 def refuse(key: str, value: object, problem: str, example: object) -> NoReturn:

@@ -8,7 +8,9 @@ import os
 import time
 from pathlib import Path
 
+import click
 import pytest
+from flask.cli import ScriptInfo
 
 from app.middleware.engine import destinations
 
@@ -45,6 +47,19 @@ def test_others_cannot_read_a_new_file(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         destinations.File(str(tmp_path / "none" / "log"))
+
+
+@pytest.mark.parametrize("name", ["check", "run"])
+def test_a_command_makes_no_file_before_it_has_a_line_and_the_server_does(
+    tmp_path: Path, name: str
+) -> None:
+    with click.Context(click.Command(name), info_name=name, obj=ScriptInfo()):
+        file = destinations.File(str(tmp_path / "log"))
+        assert (tmp_path / "log").exists() is (name == "run")
+        with pytest.raises(OSError, match="No such file"):
+            destinations.File(str(tmp_path / "none" / "log"))
+    file.send(b"one\n")
+    assert (tmp_path / "log").read_bytes() == b"one\n"
 
 
 def test_only_a_pipe_has_short_lines(tmp_path: Path) -> None:
