@@ -18,7 +18,17 @@ from flask.logging import default_handler
 from .context import current, current_ids
 from .destinations import LONGEST
 from .output import Output
-from .rendering import IDS, RECORD_MEMBERS, Fields, add_members, as_member, cut, readable, timestamp
+from .rendering import (
+    IDS,
+    RECORD_MEMBERS,
+    Fields,
+    add_members,
+    as_member,
+    as_name,
+    cut,
+    readable,
+    timestamp,
+)
 from .tracebacks import Traceback
 
 STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", *IDS}
@@ -106,7 +116,7 @@ def fields_of(record: logging.LogRecord) -> Fields:
         "time": timestamp(record.created),
         "level": record.levelname,
         "message": readable(cut(record.getMessage(), LONGEST)),
-        "logger": record.name,
+        "logger": as_name(record.name),
         "request_id": as_member(getattr(record, "request_id", None)),
         "trace_id": as_member(getattr(record, "trace_id", None)),
     }

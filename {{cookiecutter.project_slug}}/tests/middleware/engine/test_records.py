@@ -41,6 +41,11 @@ def test_a_record_that_another_process_sent_still_has_its_exception(output: Kept
     assert output.written[0]["exception"] == "ValueError: there"
 
 
+def test_the_name_of_a_logger_cannot_forge_a_line(output: Kept) -> None:
+    logging.getLogger("tenant\n12:00:00 \x1b[31mERROR").error("m")
+    assert output.written[0]["logger"] == "tenant\\n12:00:00 ERROR"
+
+
 def test_every_record_has_the_ids_as_plain_members_and_others_may_set_them(output: Kept) -> None:
     logger = logging.getLogger("a.library")
     record = logger.makeRecord("a", logging.INFO, "f", 1, "m", (), None, extra={"trace_id": "own"})
