@@ -73,6 +73,7 @@ SEEDED: list[tuple[str, dict[str, Any], str]] = [
     ("E005", {"TESTING": True}, ""),
     ("E006", {"CORS_ORIGINS": "https://app.shop.test,http://app.shop.test"}, "cors"),
     ("E007", {"WEB_CONCURRENCY": "4"}, "rate_limiting"),
+    ("E007", {"WEB_CONCURRENCY": " 2"}, "rate_limiting"),
     ("E007", {"GRANIAN_WORKERS": "2"}, "rate_limiting"),
     ("E008", {"SESSION_COOKIE_HTTPONLY": False}, ""),
     ("E018", {"METRICS_TOKEN": "change-me-" + GOOD_KEY}, "metrics"),
@@ -181,6 +182,7 @@ SEEDED: list[tuple[str, dict[str, Any], str]] = [
     ("W047", {"MAIL_SERVER": "mail.shop.test", "MAIL_PASSWORD": "x7Qm2vKp"}, ""),
     ("W048", {"CORS_ORIGINS ": "https://app.shop.test"}, "cors"),
     ("W049", {"GUNICORN_CMD_ARGS": "--forwarded-allow-ips='*'"}, ""),
+    ("W049", {"GUNICORN_CMD_ARGS": "--forwarded-allow-ips=10.0.0.1,*"}, ""),
     ("E015", {"PYTHONHTTPSVERIFY": "0"}, ""),
     ("E015", {"OAUTHLIB_INSECURE_TRANSPORT": "1"}, ""),
     ("E015", {"WERKZEUG_DEBUG_PIN": "off"}, ""),
@@ -220,6 +222,7 @@ SANE: list[dict[str, Any]] = [
     {"SQLALCHEMY_DATABASE_URI": "sqlite:////var/lib/shop.sqlite", "SQLALCHEMY_ECHO": False},
     {"MAIL_SERVER": "mail.shop.test", "MAIL_PASSWORD": "x7Qm2vKp", "MAIL_USE_TLS": True},
     {"GUNICORN_CMD_ARGS": "--workers=1 --threads 8"},
+    {"GUNICORN_CMD_ARGS": "--reload-engine auto --forwarded-allow-ips 10.0.0.1"},
     {"API_KEYS": {"a": {"keys": [sha256("k1"), sha256("k2")]}, "b": {"keys": [sha256("k3")]}}},
     {"TRUSTED_HOSTS": "api.shop.co.uk,.shop.co.uk"},
 ]

@@ -78,7 +78,8 @@ def workers(service: Service) -> Iterator[Finding]:
         return
     told = int(service.config.get("RATELIMIT_WORKERS") or 1)
     values = {
-        name: service.environ.get(name, "") for name in ("WEB_CONCURRENCY", "GRANIAN_WORKERS")
+        name: service.environ.get(name, "").strip()
+        for name in ("WEB_CONCURRENCY", "GRANIAN_WORKERS")
     }
     arguments = {"GUNICORN_CMD_ARGS:": service.environ.get("GUNICORN_CMD_ARGS", "")}
     if service.server == "Granian":  # its wsgi.multiprocess is false, however many there are

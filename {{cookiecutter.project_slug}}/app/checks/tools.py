@@ -121,10 +121,13 @@ def mail(service: Service) -> Iterator[Finding]:
 @in_production
 def server_arguments(service: Service) -> Iterator[Finding]:
     arguments = service.environ.get("GUNICORN_CMD_ARGS", "")
-    if "--reload" in arguments or service.environ.get("GRANIAN_RELOAD", "").lower() == "true":
+    if (
+        re.search(r"--reload(?![\w-])", arguments)
+        or service.environ.get("GRANIAN_RELOAD", "").lower() == "true"
+    ):
         reason = "the server starts again whenever a file changes"
         yield Finding("W044", reason, "remove --reload from GUNICORN_CMD_ARGS, or GRANIAN_RELOAD")
-    if re.search(r"--forwarded-allow-ips[= ]['\"]?\*", arguments):
+    if re.search(r"--forwarded-allow-ips[= ]\S*\*", arguments):
         reason = (
             "GUNICORN_CMD_ARGS: --forwarded-allow-ips=* lets every client say that it uses https"
         )
