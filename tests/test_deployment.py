@@ -138,6 +138,14 @@ def test_service_managers_wait_longer_than_the_service_takes_to_stop() -> None:
     assert int(stop[1]) > int(graceful[1]) < int(compose[1])
 
 
+def test_a_port_that_does_not_exist_ends_the_start_in_one_line() -> None:
+    env = production_env(None) | {"PORT": "99999"}
+    command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
+    ended = subprocess.run(command, cwd=SERVICE, env=env, capture_output=True, text=True)
+    assert ended.returncode == 78  # EX_CONFIG: systemd does not start it again
+    assert re.fullmatch(r"PORT: '99999' is not .* from 1 to 65535, .*\n", ended.stderr)
+
+
 def test_the_docs_name_the_defaults_of_gunicorn_conf_py() -> None:
     defaults = dict(re.findall(r'(?:number|whole)\("(\w+)", (\d+),', SETTINGS))
     assert len(defaults) == 5

@@ -140,17 +140,20 @@ def test_what_is_locked_is_in_the_ranges_of_pyproject(name: str) -> None:
     assert compared >= (12 if "dev" in name else 8)
 
 
+@pytest.mark.parametrize("settings", [{"PORT": "{}"}, {"BIND": "0.0.0.0:{}", "PORT": "8000"}])
 def test_the_container_serves_and_knows_that_it_is_healthy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, port = container(tmp_path), free_port()
     instructions = dict(re.findall(r"^ *(CMD) (\[.*\])$", dockerfile(), re.M))
     probe, *_ = re.findall(r"^    CMD (\[.*\])$", dockerfile(), re.M)
     check = ast.literal_eval(probe)[1:]
-    monkeypatch.setenv("PORT", str(port))
+    env = {name: text.format(port) for name, text in settings.items()}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
     assert python(folder, *check).returncode != 0
     serve = [sys.executable, "-m", *json.loads(instructions["CMD"])]
-    env = {"PORT": str(port), "FLASK_SECRET_KEY": SECRET_KEY}
+    env["FLASK_SECRET_KEY"] = SECRET_KEY
     env["FLASK_TRUSTED_HOSTS"] = "api.example.com"  # which the probe does not ask for
     with running(launch(serve, port, folder, env)):
         healthy = python(folder, *check)

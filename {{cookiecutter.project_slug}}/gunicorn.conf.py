@@ -26,8 +26,9 @@ metrics.share()
 
 cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-port = os.environ.get("PORT")  # as platforms give it
-bind = os.environ.get("BIND") or (f"0.0.0.0:{port}" if port else "127.0.0.1:8000")
+bind = os.environ.get("BIND") or "127.0.0.1:8000"
+if os.environ.get("PORT") and not os.environ.get("BIND"):  # as platforms give it
+    bind = f"0.0.0.0:{whole('PORT', 8000, 1, 65535, 'ports')}"
 usual = 1 if master.counts_in_memory() else 2 * cores + 1
 workers = whole("WEB_CONCURRENCY", usual, 1, 256, "workers")
 worker_class = PatientWorker  # others are stopped by a few clients that send half a request
