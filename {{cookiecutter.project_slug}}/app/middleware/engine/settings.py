@@ -183,7 +183,7 @@ def from_json(text: str) -> object:
         text = text[1:-1]
     try:
         value: object = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return from_json(value) if isinstance(value, str) and value != text else value
 

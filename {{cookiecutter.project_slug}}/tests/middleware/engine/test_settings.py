@@ -82,6 +82,7 @@ def test_a_missing_key_is_its_default(reader: str) -> None:
         ("list", ["a", 1]),
         ("list", {"a": 1}),
         ("mapping", "a=b"),
+        ("mapping", "[" * 3000),
         ("mapping", [1]),
         ("mapping", {1: 2}),
     ],
