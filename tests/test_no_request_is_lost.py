@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import itertools
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -27,11 +28,33 @@ import os
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/stuck":
+        pipe = os.open("pipe", os.O_RDONLY)
         # with the interpreter's lock: nobody else runs
-        ctypes.PyDLL(None).usleep(int(environ["QUERY_STRING"]))
+        while ctypes.PyDLL(None).read(pipe, ctypes.create_string_buffer(1), 1) < 0:
+            pass  # a signal came
     body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+"""
+PATIENT = """
+__file__ = {path!r}
+with open(__file__, encoding="utf-8") as text:
+    exec(text.read())
+
+import signal
+from gunicorn.arbiter import Arbiter
+
+kill_worker = Arbiter.kill_worker
+
+
+def stop_after_the_first_abort(self, pid, number):
+    kill_worker(self, pid, number)
+    if number == signal.SIGABRT:
+        Arbiter.kill_worker = kill_worker
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+Arbiter.kill_worker = stop_after_the_first_abort
 """
 CELLS = [
     pytest.param("HUP", 3, True, False, id="reload"),
@@ -59,18 +82,32 @@ def get(connection: http.client.HTTPConnection, path: str = "/") -> bytes:
         return response.read()
 
 
+def may_get_stuck(folder: Path) -> list[str]:
+    """gunicorn's options for an application in this folder."""
+    (folder / "pids.py").write_text(STUCK, encoding="ascii")
+    (folder / "patient.py").write_text(PATIENT.format(path=CONFIG[1]), encoding="utf-8")
+    os.mkfifo(folder / "pipe")
+    return ["--config", "patient.py", "--timeout", "3"]
+
+
 @contextlib.contextmanager
-def patient_after_a_time_out(server: Server) -> Iterator[None]:
-    """gunicorn's main process kills the worker that it has told to end a second later."""
-    until(lambda: "WORKER TIMEOUT" in server.output())
-    os.kill(server.process.pid, signal.SIGSTOP)
+def patient_after_a_time_out(server: Server, folder: Path) -> Iterator[None]:
+    """A worker is stuck until gunicorn's main process has told it to end. That would kill it a
+    second later; here it waits until the worker has ended."""
+    main = server.process.pid
+    pipe = os.open(folder / "pipe", os.O_RDWR)
     try:
+        until(lambda: os.waitid(os.P_PID, main, os.WSTOPPED | os.WNOWAIT | os.WNOHANG))
+        os.write(pipe, b"x")
         yield
+        (pid,) = re.findall(r"WORKER TIMEOUT \(pid:(\d+)\)", server.output())
+        until(lambda: ") Z " in Path(f"/proc/{pid}/stat").read_text())
     finally:
-        os.kill(server.process.pid, signal.SIGCONT)
+        os.close(pipe)
+        os.kill(main, signal.SIGCONT)
 
 
-def happens(what: str, load: Load, service: Server) -> None:
+def happens(what: str, load: Load, service: Server, folder: Path) -> None:
     signals = {"HUP": ["HUP"] * 4, "TERM": ["TERM"], "TTIN": ["TTIN", "TTIN", "TTOU", "TTOU"]}
     for number, name in enumerate(signals.get(what, ()), 1):
         load.half_way(0.5 if what == "TERM" else number / 5)
@@ -81,8 +118,8 @@ def happens(what: str, load: Load, service: Server) -> None:
             ThreadPoolExecutor(1) as pool,
             contextlib.closing(http.client.HTTPConnection("127.0.0.1", service.port)) as client,
         ):
-            stuck = pool.submit(get, client, "/stuck?3500000")
-            with patient_after_a_time_out(service):
+            stuck = pool.submit(get, client, "/stuck")
+            with patient_after_a_time_out(service, folder):
                 assert stuck.result()
 
 
@@ -109,15 +146,14 @@ def lost(what: str, workers: int, keep_alive: bool, behind: bool, number: int, a
             env["FLASK_RATELIMIT_STORAGE_URI"] = f"redis://127.0.0.1:{store.port}/0"
         place, target = SERVICE, "wsgi:app"
         if what == "time-out":
-            (at / "pids.py").write_text(STUCK, encoding="ascii")
             place, target = at, "pids:app"
-            options += [*CONFIG, "--timeout", "1"]
+            options += may_get_stuck(at)
         service = stack.enter_context(gunicorn(place, *options, target=target, env=env))
         front = stack.enter_context(in_front([service.port], at)) if behind else service
         stops = what == "TERM"
         load = Load(front.port, number, keep_alive=keep_alive, stop_when_refused=stops)
         with load.running():
-            happens(what, load, service)
+            happens(what, load, service, at)
         wrong = {code: n for code, n in load.statuses.items() if code not in (200, 201)}
         if stops and behind:  # a service that is not there any more is a 502 that is right
             said = front.output()
@@ -168,9 +204,11 @@ def pids(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_worker_that_was_stuck_beyond_its_time_out_still_answers_what_it_has(pids: Path) -> None:
+def test_a_worker_that_was_stuck_beyond_its_time_out_still_answers_what_it_has(
+    tmp_path: Path,
+) -> None:
     with (
-        gunicorn(pids, *CONFIG, "--timeout", "1", target="pids:app") as server,
+        gunicorn(tmp_path, *may_get_stuck(tmp_path), target="pids:app") as server,
         ThreadPoolExecutor(4) as pool,
         contextlib.ExitStack() as stack,
     ):
@@ -183,9 +221,9 @@ def test_a_worker_that_was_stuck_beyond_its_time_out_still_answers_what_it_has(p
         before = {get(connection) for connection in connections}
         answers = [
             pool.submit(get, connection, path)
-            for connection, path in zip(connections, ["/stuck?3500000", "/", "/", "/"], strict=True)
+            for connection, path in zip(connections, ["/stuck", "/", "/", "/"], strict=True)
         ]
-        with patient_after_a_time_out(server):
+        with patient_after_a_time_out(server, tmp_path):
             assert {answer.result() for answer in answers} == before
         until(lambda: {ask_anew(server)}.isdisjoint(before))  # it has ended, and another serves
 
