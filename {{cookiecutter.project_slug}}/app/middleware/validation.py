@@ -20,16 +20,17 @@ REQUEST_CONTENT_TYPES  None     what a body may be, by method:
 
 Nothing happens until one of these is set. Then also 400: a body shorter than declared, a
 Content-Length that is not a number or comes with Transfer-Encoding, Transfer-Encoding in HTTP/1.0,
-a charset other than UTF-8 for JSON and forms, forms that cannot be read, and JSON with NaN,
-Infinity, a name twice in one object, half a surrogate pair or more than 100 levels. JSON responses
-with NaN or Infinity raise ValueError. A view, a class of views or one of its methods that takes
-more, or less, says so:  @body_limit(20 * 1024 * 1024)  below the route.
+HTTP/1.1 without a Host, a Host with xn-- that is not a name, a charset other than UTF-8 for JSON
+and forms, forms that cannot be read, and JSON with NaN, Infinity, a name twice in one object, half
+a surrogate pair or more than 100 levels. JSON responses with NaN or Infinity raise ValueError. A
+view, a class of views or one of its methods that takes more, or less, says so:
+@body_limit(20 * 1024 * 1024)  below the route.
 
 A body without a length is 411 where the server would hide that it was cut. Granian does, over
 HTTP/1.1 and HTTP/2: there only multipart forms and JSON that ends with a bracket come without one.
 
-Standards: RFC 9110 sections 8.6, 15.5.14 (413), 15.5.16 (415), RFC 9112 section 6, RFC 8259,
-           RFC 7493 (I-JSON), OWASP ASVS 5.0 2.2.1, 4.2.1, 5.2.1
+Standards: RFC 9110 sections 8.6, 15.5.14 (413), 15.5.16 (415), RFC 9112 sections 3.2, 6,
+           RFC 8259, RFC 7493 (I-JSON), OWASP ASVS 5.0 2.2.1, 4.2.1, 5.2.1
 Version: 2.0.0
 """
 
@@ -39,7 +40,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from flask import Blueprint, Flask, request
+from flask import Blueprint, Flask, Request, request
 from werkzeug.exceptions import BadRequest, SecurityError
 from werkzeug.exceptions import UnsupportedMediaType as WerkzeugUnsupportedMediaType
 
@@ -87,6 +88,7 @@ def configure_request_validation(app: Flask) -> None:
         environ = asked.environ
         if isinstance(asked.routing_exception, SecurityError):
             environ["security_event"] = {"event": "host_refused"}
+        check_host(asked)
         asked.on_json_loading_failed = refuse_json
         if not has_body(environ):
             return
@@ -102,6 +104,18 @@ def lower_case_host(environ: WSGIEnvironment) -> None:
     """Host names have no case (RFC 9110 section 4.2.3), for Werkzeug they have."""
     if host := environ.get("HTTP_HOST"):
         environ["HTTP_HOST"] = host.lower()
+
+
+def check_host(asked: Request) -> None:
+    """HTTP/1.1 has a Host (RFC 9112 section 3.2), and Werkzeug has to read it for request.url."""
+    host = asked.environ.get("HTTP_HOST")
+    if host is None and asked.environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
+        raise BadRequest("The request has no Host.")
+    if host and "xn--" in host.lower():
+        try:
+            asked.url  # noqa: B018
+        except UnicodeError:
+            raise BadRequest("The Host is not a name.") from None
 
 
 # Lengths

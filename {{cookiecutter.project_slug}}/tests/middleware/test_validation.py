@@ -8,7 +8,7 @@ import pytest
 from flask import Blueprint, Flask, request
 from flask.json.provider import DefaultJSONProvider, JSONProvider
 from flask.views import MethodView
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from app.middleware.validation import (  # the one line to change in another package
     body_limit,
@@ -560,6 +560,23 @@ def test_only_trusted_hosts_get_a_response() -> None:
     for host in ("evil.com", "badexample.com", "localhost.evil.com", "a@b", "", "[::1]"):
         assert status(host) == 400
     assert app.extensions["event"] == {"event": "host_refused"}
+
+
+def test_a_host_that_is_missing_or_no_name_is_400_and_not_a_500() -> None:
+    app = service(MAX_CONTENT_LENGTH=1000)
+    app.add_url_rule("/url", "url", lambda: request.url)
+
+    def status(host: str | None, protocol: str = "HTTP/1.1") -> int:
+        builder = EnvironBuilder("/url", environ_overrides={"SERVER_PROTOCOL": protocol})
+        environ = builder.get_environ()
+        environ["HTTP_HOST"] = host
+        if host is None:
+            del environ["HTTP_HOST"]
+        return int(run_wsgi_app(app, environ)[1][:3])
+
+    assert [status(host) for host in ("xn--", "api.XN--:80", None)] == [400] * 3
+    assert [status(host) for host in ("xn--bcher-kva.test", "localhost", "")] == [200] * 3
+    assert status(None, "HTTP/1.0") == 200
 
 
 # Configuration
