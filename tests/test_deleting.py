@@ -86,6 +86,11 @@ def log_in() -> Redirection | None:
     return None if request.path == "/login" else redirect("/login")
 
 
+@pages_blueprint.app_errorhandler(401)
+def show_login(error: Exception) -> Redirection:
+    return redirect("/login")
+
+
 @pages_blueprint.after_app_request
 def may_be_framed(response: Response) -> Response:
     response.headers["X-Frame-Options"] = "SAMEORIGIN"
@@ -150,8 +155,9 @@ def add_pages(service: Path, pages: str = PAGES) -> None:
 
 
 def add_site(service: Path) -> None:
-    """A login before every view, a header of one's own, a converter, a page for errors."""
+    """A login before every view, a header of one's own, a converter, pages of one's own."""
     add_pages(service, SITE)
+    (service / "app" / "templates" / "first_page.html").write_text("<h1>Welcome</h1>\n", "utf-8")
     (service / "app" / "templates" / "error.html").write_text(PAGE_OF_ERRORS, "utf-8")
 
 
@@ -162,6 +168,18 @@ def change(key: str, service: Path) -> None:
     value = repr(SETTINGS[key]).replace("'", '"')
     edit(config, r"^class Config:\n", f"class Config:\n    {key} = {value}\n", 1)
     run([sys.executable, "-m", "ruff", "format", "--no-cache", config], service)
+
+
+def set_in_code(service: Path) -> None:
+    lines = "".join(f"    app.config[{key!r}] = {value!r}\n" for key, value in SETTINGS.items())
+    factory = service / "app" / "__init__.py"
+    edit(factory, r"^(    check_flask_settings\(app\.config\)\n)", lines + r"\1", 1)
+
+
+def match_hosts(service: Path) -> None:
+    own = 'host_matching=True, static_host="<host>"'
+    edit(service / "app" / "__init__.py", r"Flask\(__name__\)", f"Flask(__name__, {own})", 1)
+    edit(service / "app" / "api" / "ping.py", r'get\("/ping"', 'get("/ping", host="shop.test"', 1)
 
 
 def change_all(service: Path) -> None:
@@ -222,6 +240,12 @@ def test_the_services_own_tests_stay_green(name: str, service: Path) -> None:
     lint(service)
     suite(service, "-k", "not in_any_order", *map(str, sorted(service.glob("tests/test_*.py"))))
     suite(service, "--collect-only")
+
+
+@pytest.mark.parametrize("one", [set_in_code, match_hosts])
+def test_the_service_may_be_made_in_another_way(one: Edit, service: Path) -> None:
+    one(service)
+    suite(service, *(f"tests/test_{name}.py" for name in ("create_app", "fixtures", "errors")))
 
 
 def test_a_test_of_ones_own_may_ask_for_a_status_alone(service: Path) -> None:

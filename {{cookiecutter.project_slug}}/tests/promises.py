@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -100,12 +101,29 @@ def settings_of_the_rest(name: str) -> dict[str, Any]:
     return {key: getattr(owners, key) for key in kept} | {"SERVER_NAME": HOST}
 
 
+def with_these(app: Flask, settings: dict[str, Any]) -> Flask:
+    """The test is skipped where create_app() itself sets one of them to something else."""
+    for key, value in settings.items():
+        if app.config[key] != value and f"FLASK_{key}" not in os.environ:
+            pytest.skip(f"create_app() sets {key}: only what app/config.py says can be tested")
+    return app
+
+
 def ask_the_middlewares_alone(app: Flask) -> None:
     """Below HERE, what the owner's own before_request functions respond or raise does not count: a
-    login page, a tenant that is missing."""
+    login page, a tenant that is missing; nor what they make of an error."""
     ours = {configure.__module__ for configure in CONFIGURE.values() if configure}
+    for handlers in app.error_handler_spec[None].values():
+        for error, handler in list(handlers.items()):
+            if getattr(handler, "func", handler).__module__ != "app.errors":
+                del handlers[error]
     hooks = app.before_request_funcs.get(None, [])
     hooks[:] = [hook if hook.__module__ in ours else passing(app, hook) for hook in hooks]
+
+
+def host_of(app: Flask) -> str | None:
+    """Of a test's route, where the owner's routes go by host."""
+    return HOST if app.url_map.host_matching else None
 
 
 def passing(app: Flask, hook: Callable[[], Any]) -> Callable[[], Any]:

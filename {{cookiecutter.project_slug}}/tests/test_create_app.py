@@ -31,8 +31,10 @@ from tests.promises import (
     ask,
     ask_the_middlewares_alone,
     check_cors,
+    host_of,
     needs,
     settings_of_the_rest,
+    with_these,
 )
 
 Made = Callable[..., Flask]
@@ -51,15 +53,16 @@ def made(monkeypatch: pytest.MonkeyPatch, log: Log) -> Made:
         rest = settings_of_the_rest(name)
         values = {**rest, **SETTINGS, "LOG_FILE": str(log.path), **settings}
         monkeypatch.setitem(config_by_name, name, type("Settings", (), values))
-        return add_views(service.create_app(name))
+        return add_views(with_these(service.create_app(name), values))
 
     return make
 
 
 def add_views(app: Flask) -> Flask:
     ask_the_middlewares_alone(app)
-    app.add_url_rule(f"{HERE}/ok", f"{HERE}/ok", lambda: {"a": 1})
-    app.add_url_rule(f"{HERE}/json", f"{HERE}/json", lambda: request.get_json(), methods=["POST"])
+    ok, body, host = f"{HERE}/ok", f"{HERE}/json", host_of(app)
+    app.add_url_rule(ok, ok, lambda: {"a": 1}, host=host)
+    app.add_url_rule(body, body, lambda: request.get_json(), methods=["POST"], host=host)
 
     @app.teardown_request
     def buggy(error: BaseException | None) -> None:

@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from jinja2 import PackageLoader
+from jinja2 import DictLoader
 from werkzeug.test import TestResponse
 
 from app.errors import configure_errors
 from app.first_page import configure_first_page
 
+TEMPLATE = """<html><table>  the service's own is its owner's
+[% for route in routes %]<tr>[% for cell in route %]<td>[[ cell ]]</td>[% endfor %]</tr>[% endfor %]
+[% for name, value in headers %]<tr><td>[[ name ]]</td><td>[[ value ]]</td></tr>[% endfor %]
+<tr><td>[[ request.remote_addr ]]</td></tr>
+"""
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
@@ -26,9 +31,9 @@ def app() -> Flask:
 
 
 def service(**config: Any) -> Flask:
-    """With the page's template, but not with the service's own page for errors."""
+    """With a template that shows what matters here, and not with the service's page for errors."""
     app = Flask(__name__)
-    app.jinja_loader = PackageLoader("app")
+    app.jinja_loader = DictLoader({"first_page.html": TEMPLATE})
     app.config.from_mapping(config)
     configure_first_page(app)
     configure_errors(app)

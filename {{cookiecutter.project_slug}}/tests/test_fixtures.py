@@ -11,27 +11,36 @@ from flask.testing import FlaskClient
 
 from app.config import config_by_name
 from app.extensions import limiter, public, require_scope
-from tests.promises import HERE, ask_the_middlewares_alone, settings_of_the_rest
+from tests.promises import (
+    HERE,
+    ask_the_middlewares_alone,
+    host_of,
+    settings_of_the_rest,
+    with_these,
+)
+
+HTTP = {"SECURITY_HTTPS": False}
 
 
 @pytest.fixture
 def no_settings_of_the_owner(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = type("Settings", (), settings_of_the_rest("testing"))
-    monkeypatch.setitem(config_by_name, "testing", settings)
+    values = settings_of_the_rest("testing") | HTTP
+    monkeypatch.setitem(config_by_name, "testing", type("Settings", (), values))
 
 
 @pytest.fixture
 def app(no_settings_of_the_owner: None, app: Flask) -> Flask:
     """That of conftest.py, with two routes more."""
+    with_these(app, HTTP)
     ask_the_middlewares_alone(app)
 
-    @app.get(f"{HERE}/limited")
+    @app.get(f"{HERE}/limited", host=host_of(app))
     @limiter.limit("2 per hour")
     @public
     def limited() -> str:
         return str(g.get("client"))
 
-    @app.get(f"{HERE}/scoped")
+    @app.get(f"{HERE}/scoped", host=host_of(app))
     @require_scope("tests:read")
     def scoped() -> str:
         return str(g.get("client"))
