@@ -37,7 +37,9 @@ def clean_environment(home: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("FLASK_", "COOKIECUTTER_"))}
     kept.pop("APP_CONFIG", None)
     kept.pop("PWD", None)
-    return {**kept, "HOME": str(home), "USERPROFILE": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {"HOME": str(home), "USERPROFILE": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    # a service installs no plugin of pytest: of those that the template installs, none is loaded
+    return {**kept, **own, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def bake(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bakes import clean_environment
 from tests.servers import SERVICE
 
 SOURCE = (SERVICE / "app" / "__init__.py").read_text(encoding="utf-8")
@@ -58,7 +59,8 @@ def outcome(source: str, compiled: Path, folder: Path) -> subprocess.CompletedPr
         shutil.copy(SERVICE / "tests" / name, folder / "tests" / name)
     shutil.copy(SERVICE / "pyproject.toml", folder)
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "tests"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    env = clean_environment(folder)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
 
 
 def test_the_list_of_lines_is_complete() -> None:

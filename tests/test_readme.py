@@ -166,7 +166,8 @@ def test_make_test_of_the_template(repository: Path, tmp_path: Path) -> None:
     shutil.copytree(repository, folder)
     transcripts.stand_in_for_the_environment(folder)
     some = "-q tests/test_copying.py -k imports"
-    assert " passed" in Place(tmp_path).shell("make test", folder, ARGS=some)
+    with_its_plugins = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""}
+    assert " passed" in Place(tmp_path).shell("make test", folder, ARGS=some, **with_its_plugins)
 
 
 @pytest.mark.soak
