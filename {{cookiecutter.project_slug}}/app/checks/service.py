@@ -162,9 +162,13 @@ def is_local(host: str) -> bool:
     return host in ("localhost", "127.0.0.1", "::1", "0.0.0.0") or host.endswith(".localhost")  # noqa: S104
 
 
-@cache
 def is_public_suffix(domain: str) -> bool:
     """Whether anybody can have a name below this one: com, co.uk, github.io (publicsuffix.org)."""
+    return "." not in domain or bool(public_suffixes().is_public(domain))
+
+
+@cache
+def public_suffixes() -> Any:
     from publicsuffixlist import PublicSuffixList  # here: its list takes a while to be read
 
-    return "." not in domain or bool(PublicSuffixList().is_public(domain))
+    return PublicSuffixList()
