@@ -7,8 +7,12 @@ with gunicorn(service, "--workers", "4", env={"FLASK_RATELIMIT_DEFAULT": "5 per 
 
 from __future__ import annotations
 
+import atexit
+import compileall
 import contextlib
+import functools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -70,6 +73,18 @@ def accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@functools.cache
+def compiled() -> Path:
+    """A copy of the service with its bytecode, which each worker would have to make for itself."""
+    folder = Path(tempfile.mkdtemp(prefix="service-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    ignored = shutil.ignore_patterns("__pycache__", ".env")
+    shutil.copytree(SERVICE, folder, ignore=ignored, dirs_exist_ok=True)
+    for package in ("app", "serving"):
+        compileall.compile_dir(folder / package, quiet=1)
+    return folder
+
+
 def launch(
     command: Sequence[str | Path],
     port: int,
@@ -79,6 +94,7 @@ def launch(
 ) -> Server:
     """Start a command and wait until its port answers.
 
+    :param cwd: the folder; a copy of the service in place of SERVICE.
     :param env: on top of this process's environment, without its FLASK_* and APP_CONFIG.
     :param stdout: where its standard output goes; by default into the log with its errors.
     :raises RuntimeError: with what it printed, if it ends or does not listen in 30 s.
@@ -90,7 +106,7 @@ def launch(
     with os.fdopen(handle, "wb") as log:
         process = subprocess.Popen(
             [str(part) for part in command],
-            cwd=cwd,
+            cwd=compiled() if cwd == SERVICE else cwd,
             env={**clean, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=log if stdout is None else stdout,
@@ -282,14 +298,14 @@ def cluster(node_timeout_ms: int = 1000) -> Iterator[Group]:
             master = ids[number]
             until(lambda: client.execute_command("CLUSTER REPLICATE", master))  # noqa: B023
         for client in clients:
-            info = partial(client.execute_command, "CLUSTER INFO")
+            info = functools.partial(client.execute_command, "CLUSTER INFO")
             until(lambda: info()["cluster_state"] == "ok")  # noqa: B023
         for client in clients[3:]:
             until(lambda: client.info("replication")["master_link_status"] == "up")  # noqa: B023
         for client in clients[:3]:
             client.flushall()  # a replica counts for nothing before its first write
         for client in clients:
-            slots = partial(client.execute_command, "CLUSTER SLOTS")
+            slots = functools.partial(client.execute_command, "CLUSTER SLOTS")
             until(lambda: [len(one) for one in slots()] == [4] * 3)  # noqa: B023
         hosts = ",".join(f"127.0.0.1:{one.port}" for one in members)
         yield Group(f"redis+cluster://{hosts}", members)
