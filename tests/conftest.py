@@ -6,11 +6,16 @@ The container engine is started once for all tests that want one.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.engine import Engine
+from tests.servers import TEMPLATE
+
+# the workers of pytest-xdist would compile all tests anew; into build/, and not beside the service
+sys.dont_write_bytecode, sys.pycache_prefix = False, str(TEMPLATE / "build" / "pycache")
 
 
 @pytest.hookimpl(trylast=True)

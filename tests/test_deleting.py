@@ -7,7 +7,6 @@ each edit alone, is for make soak.
 
 from __future__ import annotations
 
-import compileall
 import functools
 import re
 import shutil
@@ -19,6 +18,7 @@ import pytest
 
 from tests.bakes import baked, run
 from tests.middlewares import MIDDLEWARES, Middleware
+from tests.servers import write_bytecode
 
 Edit = Callable[[Path], None]
 OPTIONAL = ("proxy", "metrics", "user_agents", "authentication", "validation")
@@ -207,7 +207,7 @@ TOGETHER: dict[str, list[Edit]] = {
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     service = baked(tmp_path_factory.mktemp("original") / "out")
-    compileall.compile_dir(service / "app", quiet=1)  # once, and not for each copy
+    write_bytecode(service / "app")  # once, and not for each copy
     return service
 
 

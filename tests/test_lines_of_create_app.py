@@ -5,7 +5,6 @@ Here the generated test file itself is on trial: each mutant of create_app() mus
 
 from __future__ import annotations
 
-import compileall
 import re
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.bakes import clean_environment
-from tests.servers import SERVICE
+from tests.servers import SERVICE, write_bytecode
 
 SOURCE = (SERVICE / "app" / "__init__.py").read_text(encoding="utf-8")
 LINES = re.findall(r"^    ((?:configure|register)_\w+)\(app\b", SOURCE, re.M)
@@ -46,7 +45,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package, compiled once and not for each copy."""
     app = tmp_path_factory.mktemp("compiled") / "app"
     shutil.copytree(SERVICE / "app", app, ignore=shutil.ignore_patterns("__pycache__"))
-    compileall.compile_dir(app, quiet=1)
+    write_bytecode(app)
     return app
 
 
