@@ -214,6 +214,7 @@ def umask(mask: int) -> Iterator[None]:
 
 
 UV: list[str | Path] = [sys.executable, "-m", "uv"]
+MOST = "not in_any_order"  # which takes a sixth of the time, and imports nothing more
 
 
 MATRIX = list(
@@ -241,11 +242,11 @@ def test_a_service_serves_and_passes_its_tests_whatever_made_and_installed_it(
         assert (service / ".env").stat().st_mode & 0o777 == 0o600
         if installer == "pip":
             make: list[str | Path] = [require("make"), f"PYTHON={sys.executable}"]
-            run([*make, "test", "ARGS=-q -x"], service, seconds=900)
+            run([*make, "test", f"ARGS=-q -x -k '{MOST}'"], service, seconds=900)
             serve: list[str | Path] = [*make, "run", f"PORT={port}"]
         else:
             run([*UV, "sync", "-q", "--python", sys.executable], service)
-            run([*UV, "run", "-q", "pytest", "-q", "-x"], service, seconds=900)
+            run([*UV, "run", "-q", "pytest", "-q", "-x", "-k", MOST], service, seconds=900)
             serve = [*UV, "run", "-q", "flask", "run", "--port", str(port)]
         assert ping(service, serve, port) == "pong"
 
