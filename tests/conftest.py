@@ -17,6 +17,13 @@ from tests.servers import TEMPLATE
 # the workers of pytest-xdist would compile all tests anew; into build/, and not beside the service
 sys.dont_write_bytecode, sys.pycache_prefix = False, str(TEMPLATE / "build" / "pycache")
 
+LONG = {f"test_{name}.py" for name in ("bake", "deleting", "make", "updating", "walks")}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: at the end of make test no process waits for the others."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
