@@ -106,30 +106,18 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def check_many_clients(clients: int, requests: int, counters: int) -> str:
-    """Resident memory once the store is full, and the cost of a request against one client's."""
+def check_many_clients(clients: int, requests: int, counters: int) -> None:
+    """Resident memory once the store is full; what a request costs is in docs/performance.md."""
     limits = {"RATELIMIT_DEFAULT": "900000 per hour;90000 per minute"}
-    one = make_app("memory://", **limits)
-    many = make_app("memory://", RATELIMIT_MEMORY_COUNTERS=counters, **limits)
-    store = many.extensions["rate_limiting"].store
-    sizes, ratios, part = [], [], requests // 20
+    app = make_app("memory://", RATELIMIT_MEMORY_COUNTERS=counters, **limits)
+    sizes, part = [], requests // 20
     for number in range(20):
-        start = time.process_time()
         for n in range(part):
-            ask(many, (number * part + n) % clients)
-        middle = time.process_time()
-        for _ in range(part // 10):
-            ask(one)
-        ratios.append((middle - start) / (time.process_time() - middle) / 10)
-        one.extensions["rate_limiting"].reset()  # one client's requests of an hour
+            ask(app, (number * part + n) % clients)
         if number >= 10:  # full, and its tables have found their size
             sizes.append(resident())
-    ratio = sorted(ratios)[len(ratios) // 2]
-    assert store.counters <= counters
+    assert app.extensions["rate_limiting"].store.counters <= counters
     assert max(sizes) < min(sizes) * 1.05
-    mib = max(sizes) / 2**20
-    assert ratio < 1.3
-    return f"{mib:.0f} MiB, +{(max(sizes) / min(sizes) - 1):.1%}; {ratio:.2f} x one client's cost"
 
 
 def test_memory_is_flat_however_many_clients_come() -> None:
@@ -137,5 +125,5 @@ def test_memory_is_flat_however_many_clients_come() -> None:
 
 
 @pytest.mark.soak
-def test_memory_and_cost_are_flat_at_full_size() -> None:
-    print(check_many_clients(clients=300_000, requests=1_000_000, counters=100_000))
+def test_memory_is_flat_at_full_size() -> None:
+    check_many_clients(clients=300_000, requests=1_000_000, counters=100_000)
