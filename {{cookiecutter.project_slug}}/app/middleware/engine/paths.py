@@ -24,7 +24,7 @@ class Paths:
 
     def cover(self, path: str) -> bool:
         """:param path: PATH_INFO."""
-        if path.startswith("//"):  # Flask's routes see one slash there
+        if path[:1] != "/" or path[1:2] == "/":  # Flask's routes see one slash there
             path = "/" + path.lstrip("/")
         return path.startswith(self.prefixes) or path in self.exact
 

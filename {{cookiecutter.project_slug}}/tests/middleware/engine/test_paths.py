@@ -12,7 +12,9 @@ def test_a_path_covers_itself_and_all_below_it_and_no_other(written: str) -> Non
     paths = Paths([written, "/static/"])
     for path in ("/api", "/api/", "/api/x", "/api//x", "//api", "///api/x", "/static/a/b.css"):
         assert paths.cover(path)
-    for path in ("", "/", "//", "/ap", "//apikeys", "/API/x", "/x/api/", "/staticx"):
+    for path in ("api", "api/x", "static/a/b.css"):  # below a prefix: /shopapi/x
+        assert paths.cover(path)
+    for path in ("", "/", "//", "/ap", "//apikeys", "/API/x", "/x/api/", "/staticx", "x/api/"):
         assert not paths.cover(path)
 
 
