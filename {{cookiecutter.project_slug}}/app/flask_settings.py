@@ -1,7 +1,8 @@
 """Flask's own settings, read and checked at start; Flask by itself uses them late, as they came.
 
 FLASK_SESSION_COOKIE_HTTPONLY=False would be text, and so true; FLASK_PERMANENT_SESSION_LIFETIME=abc
-a 500 at the first login. Those of hosts, bodies and forms are read by validation.py.
+a 500 at the first login. Those of hosts, bodies and forms are read by validation.py. Flask-Login's
+are here where app/config.py names them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from app.middleware.engine.settings import is_missing, read_boolean, read_text, 
 
 BOOLEANS = [key for key, default in Flask.default_config.items() if isinstance(default, bool)]
 BOOLEANS += ["PROPAGATE_EXCEPTIONS", "TEMPLATES_AUTO_RELOAD", "TRAP_BAD_REQUEST_ERRORS"]
+BOOLEANS += ["DEBUG", "REMEMBER_COOKIE_SECURE", "REMEMBER_COOKIE_HTTPONLY"]
+DEBUG = {"1": True, "yes": True, "0": False, "no": False}  # FLASK_DEBUG=1, as `flask` reads it
 TEXTS = {  # a pattern, and an example
     "SESSION_COOKIE_NAME": (r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "session"),
     "SESSION_COOKIE_DOMAIN": (r"[\w.-]+", "example.com"),
     "SESSION_COOKIE_PATH": (r"/[^\s;]*", "/"),
     "SESSION_COOKIE_SAMESITE": (r"(?i:lax|strict|none)", "Lax"),
+    "REMEMBER_COOKIE_SAMESITE": (r"(?i:lax|strict|none)", "Lax"),
     "APPLICATION_ROOT": (r"/[^\s;?#]*", "/shop"),
     "PREFERRED_URL_SCHEME": (r"https?", "https"),
     "SERVER_NAME": (
@@ -34,13 +38,17 @@ NUMBERS = {  # the least, the most, and an example
 
 
 def check_flask_settings(config: Config) -> None:
-    """What is missing, None or "" has Flask's default.
+    """What is missing, None or "" has Flask's default, or Flask-Login's.
 
     :raises ValueError: naming the key, its value and what to write instead.
     """
+    if (debug := str(config["DEBUG"]).strip().lower()) in DEBUG:
+        config["DEBUG"] = DEBUG[debug]
     for key in (*BOOLEANS, *TEXTS, *NUMBERS):
-        value = config[key]
-        if is_missing(value):
+        value = config.get(key)
+        if is_missing(value) and key not in Flask.default_config:
+            config.pop(key, None)
+        elif is_missing(value):
             config[key] = Flask.default_config[key]
         elif key in BOOLEANS:
             config[key] = read_boolean(config, key, False)

@@ -21,6 +21,8 @@ MORE: dict[str, list[Any]] = {
     "SESSION_COOKIE_NAME": [123, True],
     "SESSION_COOKIE_SAMESITE": ["foo", True],
     "SESSION_COOKIE_SECURE": ["no", 1],
+    "REMEMBER_COOKIE_SAMESITE": ["foo", True],
+    "DEBUG": ["off", 2],
     "SESSION_COOKIE_PATH": ["app"],
     "APPLICATION_ROOT": [123, "app", "https://example.com/app"],
     "PREFERRED_URL_SCHEME": ["ftp", True],
@@ -46,10 +48,27 @@ def test_what_flask_cannot_use_is_refused_by_name(key: str) -> None:
 
 @pytest.mark.parametrize("key", CHECKED)
 def test_nothing_is_the_default(key: str) -> None:
-    for nothing in (None, "", " "):
-        assert configured(**{key: nothing}).config[key] == Flask.default_config[key]
-    default = Flask.default_config[key]
-    assert configured(**{key: default}).config[key] == default
+    default = Flask.default_config.get(key)  # Flask-Login has its own for what is not there
+    for nothing in (None, "", " ", default):
+        config = configured(**{key: nothing}).config
+        assert config.get(key) == default
+        assert (key in config) is (key in Flask.default_config)
+
+
+@pytest.mark.parametrize("value", ["False", "no", "0", 0, False, "", None])
+def test_debug_is_off_where_flask_s_own_command_would_have_it_off(value: object) -> None:
+    assert not configured(DEBUG=value).debug
+
+
+@pytest.mark.parametrize("value", ["True", "yes", "1", 1, True])
+def test_debug_is_on_where_flask_s_own_command_would_have_it_on(value: object) -> None:
+    assert configured(DEBUG=value).debug is True
+
+
+def test_a_text_that_flask_login_would_take_for_true_is_false() -> None:
+    config = configured(REMEMBER_COOKIE_SECURE="False", REMEMBER_COOKIE_SAMESITE=" strict ").config
+    assert config["REMEMBER_COOKIE_SECURE"] is False
+    assert config["REMEMBER_COOKIE_SAMESITE"] == "strict"
 
 
 @pytest.mark.parametrize("name", ["localhost:5000", "shop.test.", "b\u00fccher.test", "[::1]:80"])
