@@ -24,7 +24,8 @@ HTTP/1.1 without a Host, a Host with xn-- that is not a name, a charset other th
 and forms, forms that cannot be read, and JSON with NaN, Infinity, a name twice in one object, half
 a surrogate pair or more than 100 levels. JSON responses with NaN or Infinity raise ValueError. A
 view, a class of views or one of its methods that takes more, or less, says so:
-@body_limit(20 * 1024 * 1024)  below the route.
+@body_limit(20 * 1024 * 1024)  below the route; or sets request.max_content_length to less before it
+reads the body.
 
 A body without a length is 411 where the server would hide that it was cut. Granian does, over
 HTTP/1.1 and HTTP/2: there only multipart forms and JSON that ends with a bracket come without one.
@@ -93,9 +94,8 @@ def configure_request_validation(app: Flask) -> None:
         if not has_body(environ):
             return
         view = app.view_functions.get(asked.endpoint or "")
-        if view and (limit := own_limit(view, asked.method)):
-            asked.max_content_length = limit
-        expect_exact_body(asked, asked.max_content_length)
+        limit = own_limit(view, asked.method) if view else None
+        expect_exact_body(asked, limit or asked.max_content_length)
         check_type(environ, types.get(asked.method))
         asked.form_data_parser_class = StrictFormParser
 

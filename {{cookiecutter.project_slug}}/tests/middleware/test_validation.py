@@ -101,6 +101,20 @@ def test_a_declared_body_over_the_limit_is_refused_before_the_view_runs(path: st
     assert app.extensions["event"] == event
 
 
+@pytest.mark.parametrize("limit", [None, 1000])
+def test_a_view_may_set_a_lower_limit_as_in_flask(limit: int | None) -> None:
+    app = service(MAX_CONTENT_LENGTH=limit, MAX_FORM_PARTS=10)
+
+    @app.post("/small")
+    def small() -> dict[str, int]:
+        request.max_content_length = 9
+        return {"length": len(request.get_data())}
+
+    assert send(app, "/small", b"[1,2,3,4]").get_json() == {"length": 9}
+    assert send(app, "/small", b"[1,2,3,4,5]").status_code == 413
+    assert chunked(app, "/small", b"[1,2,3,4,5]") == 413
+
+
 def test_a_body_at_the_limit_is_taken() -> None:
     app = service(MAX_CONTENT_LENGTH=9)
     assert send(app, "/json", b"[1,2,3,4]").status_code == 201

@@ -35,7 +35,8 @@ def has_body(environ: WSGIEnvironment) -> bool:
 def expect_exact_body(request: Request, limit: int | None) -> None:
     """Refuse a body that its headers condemn; the rest is refused while it is read.
 
-    :param limit: the longest body (bytes), None for any.
+    :param limit: the longest body (bytes), None for any; a view may lower it while it is not read
+        (`request.max_content_length`).
     :raises BadRequest: if its length is said in two ways, or in none that is a number.
     :raises LengthRequired: if it could be cut without anybody noticing.
     :raises RequestEntityTooLarge: if it is declared to be longer than the limit.
@@ -48,8 +49,8 @@ def expect_exact_body(request: Request, limit: int | None) -> None:
         refuse_too_large(environ, limit)
     # Granian's chunks: what ends by its brackets has to end with one
     must_close = declared is None and _hides_cuts(environ) and request.is_json
-    body = ExactBody(environ, declared, limit, must_close)
-    request.stream = body  # type: ignore[assignment]
+    request.max_content_length = limit
+    request.stream = ExactBody(request, declared, must_close)  # type: ignore[assignment]
 
 
 def _declared_length(environ: WSGIEnvironment) -> int | None:
@@ -91,17 +92,14 @@ class ExactBody(io.RawIOBase):
     """The input stream of a request, which ends where it should or is refused.
 
     :param declared: its length (bytes), None if it is chunked.
-    :param limit: how long it may be (bytes), None for any length.
     :param must_close: it has to end with a closing bracket.
     """
 
-    def __init__(
-        self, environ: WSGIEnvironment, declared: int | None, limit: int | None, must_close: bool
-    ) -> None:
-        self.environ = environ
-        self.input = environ["wsgi.input"]
+    def __init__(self, request: Request, declared: int | None, must_close: bool) -> None:
+        self.request = request
+        self.environ = request.environ
+        self.input = self.environ["wsgi.input"]
         self.declared = declared
-        self.limit = limit
         self.must_close = must_close
         self.position = 0
         self.ends_with = b""
@@ -127,8 +125,10 @@ class ExactBody(io.RawIOBase):
             self.ends_with = data.rstrip(b" \t\r\n")[-1:] or self.ends_with
             if not data and self.ends_with not in (b"", b"}", b"]"):
                 _refuse(self.environ, "broke_off", UNCLOSED)
-        if self.limit is not None and self.position > self.limit:
-            refuse_too_large(self.environ, self.limit)
+        limit = self.request.max_content_length
+        length = self.position if self.declared is None else self.declared
+        if limit is not None and length > limit:
+            refuse_too_large(self.environ, limit)
         buffer[: len(data)] = data
         return len(data)
 
