@@ -358,6 +358,14 @@ os.wait()
 """
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes fork on Unix only")
+def test_an_empty_name_of_the_folder_is_none_and_not_the_working_directory(tmp_path: Path) -> None:
+    code = CHILD.replace("PACKAGE", configure_metrics.__module__).replace("THE-TOKEN", TOKEN)
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": "", "PYTHONPATH": os.getcwd()}
+    subprocess.run([sys.executable, "-c", code], env=environ, check=True, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_several_processes_that_count_alone_are_named_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

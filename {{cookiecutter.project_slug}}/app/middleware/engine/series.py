@@ -118,6 +118,8 @@ def observe_all(histogram: Any, values: list[float]) -> None:
 def open_series() -> Series:
     """:raises ValueError: if PROMETHEUS_MULTIPROC_DIR is not a folder to write to."""
     folder = os.environ.get(FOLDER)
+    if folder == "":  # prometheus-client would take it for the working directory
+        del os.environ[FOLDER]
     if folder and not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
         refuse(FOLDER, folder, "is not a folder that can be written to", "what mktemp -d makes")
     return _of_all_processes(folder) if folder else Series(None)
