@@ -77,13 +77,13 @@ def workers(service: Service) -> Iterator[Finding]:
     if service.limits is None:
         return
     told = int(service.config.get("RATELIMIT_WORKERS") or 1)
-    values = {
-        name: service.environ.get(name, "").strip()
-        for name in ("WEB_CONCURRENCY", "GRANIAN_WORKERS")
-    }
-    arguments = {"GUNICORN_CMD_ARGS:": service.environ.get("GUNICORN_CMD_ARGS", "")}
+    names = ["GRANIAN_WORKERS"]
     if service.server == "Granian":  # its wsgi.multiprocess is false, however many there are
-        arguments["granian"] = " ".join(sys.argv)
+        arguments = {"granian": " ".join(sys.argv)}
+    else:  # of which Granian reads nothing; platforms set the first one whatever serves
+        names.append("WEB_CONCURRENCY")
+        arguments = {"GUNICORN_CMD_ARGS:": service.environ.get("GUNICORN_CMD_ARGS", "")}
+    values = {name: service.environ.get(name, "").strip() for name in names}
     for name, text in arguments.items():
         if match := re.search(r"(?:^|\s)(?:-w|--workers)[= ]*(\d+)", text):
             values[f"{name} --workers"] = match[1]

@@ -36,6 +36,7 @@ TALKATIVE = {  # settings of Flask and of what people add to it
     "DEBUG_TB_ENABLED": "the debug toolbar shows the configuration to visitors",
     "DEBUG_TB_PROFILER_ENABLED": "the debug toolbar shows the configuration to visitors",
 }
+YES = {"true", "1", "t", "yes", "y", "on"}  # as Granian reads it
 TOOLS = {"debugtoolbar", "debug-toolbar", "profiler", "flask-profiler"}  # in app.extensions
 
 
@@ -121,10 +122,8 @@ def mail(service: Service) -> Iterator[Finding]:
 @in_production
 def server_arguments(service: Service) -> Iterator[Finding]:
     arguments = service.environ.get("GUNICORN_CMD_ARGS", "")
-    if (
-        re.search(r"--reload(?![\w-])", arguments)
-        or service.environ.get("GRANIAN_RELOAD", "").lower() == "true"
-    ):
+    granian_reloads = service.environ.get("GRANIAN_RELOAD", "").lower() in YES
+    if granian_reloads or re.search(r"--reload(?![\w-])", arguments):
         reason = "the server starts again whenever a file changes"
         yield Finding("W044", reason, "remove --reload from GUNICORN_CMD_ARGS, or GRANIAN_RELOAD")
     if re.search(r"--forwarded-allow-ips[= ]\S*\*", arguments):
