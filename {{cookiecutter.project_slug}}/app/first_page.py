@@ -67,8 +67,8 @@ def is_asked_for() -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
+    try:  # ::ffff:127.0.0.1 where a server listens for IPv6 and IPv4 alike
+        return ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback
     except ValueError:  # a Unix socket's
         return False
 

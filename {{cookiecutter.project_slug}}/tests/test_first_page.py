@@ -94,6 +94,11 @@ def test_every_name_of_this_machine_will_do(app: Flask, host: str) -> None:
     assert text_of(ask(app, headers={**BROWSER, "Host": host}))
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"])
+def test_every_address_of_this_machine_will_do(app: Flask, address: str) -> None:
+    assert text_of(ask(app, environ_base={"REMOTE_ADDR": address}))
+
+
 def test_a_page_of_ones_own_comes_first(app: Flask) -> None:
     app.add_url_rule("/", "home", lambda: "<h1>mine</h1>")
     assert ask(app).text == "<h1>mine</h1>" or ask(app).status_code == 401
