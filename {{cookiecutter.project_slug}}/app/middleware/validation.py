@@ -94,8 +94,9 @@ def configure_request_validation(app: Flask) -> None:
         if not has_body(environ):
             return
         view = app.view_functions.get(asked.endpoint or "")
-        limit = own_limit(view, asked.method) if view else None
-        expect_exact_body(asked, limit or asked.max_content_length)
+        if view and (limit := own_limit(view, asked.method)):
+            asked.max_content_length = limit
+        expect_exact_body(asked, asked.max_content_length)
         check_type(environ, types.get(asked.method))
         asked.form_data_parser_class = StrictFormParser
 

@@ -8,6 +8,7 @@ import pytest
 from flask import Blueprint, Flask, request
 from flask.json.provider import DefaultJSONProvider, JSONProvider
 from flask.views import MethodView
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from app.middleware.validation import (  # the one line to change in another package
@@ -113,6 +114,20 @@ def test_a_view_may_set_a_lower_limit_as_in_flask(limit: int | None) -> None:
     assert send(app, "/small", b"[1,2,3,4]").get_json() == {"length": 9}
     assert send(app, "/small", b"[1,2,3,4,5]").status_code == 413
     assert chunked(app, "/small", b"[1,2,3,4,5]") == 413
+
+
+def test_the_limit_holds_where_a_stream_is_read_after_the_request() -> None:
+    app = service(MAX_CONTENT_LENGTH=9)
+    kept = []
+
+    @app.post("/keep")
+    def keep() -> str:
+        kept.append(request.stream)
+        return "kept"
+
+    assert chunked(app, "/keep", b"[1,2,3,4,5]") == 200
+    with pytest.raises(RequestEntityTooLarge):
+        kept[0].read()
 
 
 def test_a_body_at_the_limit_is_taken() -> None:

@@ -49,8 +49,8 @@ def expect_exact_body(request: Request, limit: int | None) -> None:
         refuse_too_large(environ, limit)
     # Granian's chunks: what ends by its brackets has to end with one
     must_close = declared is None and _hides_cuts(environ) and request.is_json
-    request.max_content_length = limit
-    request.stream = ExactBody(request, declared, must_close)  # type: ignore[assignment]
+    body = ExactBody(request, declared, limit, must_close)
+    request.stream = body  # type: ignore[assignment]
 
 
 def _declared_length(environ: WSGIEnvironment) -> int | None:
@@ -92,11 +92,15 @@ class ExactBody(io.RawIOBase):
     """The input stream of a request, which ends where it should or is refused.
 
     :param declared: its length (bytes), None if it is chunked.
+    :param limit: how long it may be (bytes), None for any length, where the request has no limit.
     :param must_close: it has to end with a closing bracket.
     """
 
-    def __init__(self, request: Request, declared: int | None, must_close: bool) -> None:
+    def __init__(
+        self, request: Request, declared: int | None, limit: int | None, must_close: bool
+    ) -> None:
         self.request = request
+        self.limit = limit
         self.environ = request.environ
         self.input = self.environ["wsgi.input"]
         self.declared = declared
@@ -125,7 +129,8 @@ class ExactBody(io.RawIOBase):
             self.ends_with = data.rstrip(b" \t\r\n")[-1:] or self.ends_with
             if not data and self.ends_with not in (b"", b"}", b"]"):
                 _refuse(self.environ, "broke_off", UNCLOSED)
-        limit = self.request.max_content_length
+        limit = self.request.max_content_length  # a view's; None outside of Flask's context
+        limit = self.limit if limit is None else limit
         length = self.position if self.declared is None else self.declared
         if limit is not None and length > limit:
             refuse_too_large(self.environ, limit)
