@@ -29,6 +29,7 @@ Standards: PEP 3333 (WSGI).
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,6 +78,9 @@ class Pipeline:
 
     def __init__(self, inner: WSGIApplication) -> None:
         self.inner = inner
+        # Granian begins each environ with the process's variables: none is a header, or a name here
+        names = (name for name in os.environ if name.islower() or name.startswith("HTTP_"))
+        self.inherited = {name: os.environ[name] for name in names}
         self.identify_functions: list[Callable[[WSGIEnvironment], object]] = []
         self.begin_functions: list[Callable[[WSGIEnvironment], object]] = []
         self.respond_functions: list[Callable[[WSGIEnvironment], MaybeResponse]] = []
@@ -126,6 +130,9 @@ class Pipeline:
         if entered is self:
             return self.inner(environ, start_response)
         environ[ENTERED] = self
+        for name, value in self.inherited.items():
+            if environ.get(name) == value:
+                del environ[name]
         exchange = Exchange(self, environ, start_response)
         try:
             try:

@@ -72,6 +72,19 @@ def serve(
             body.close()
 
 
+def test_a_variable_of_the_process_is_no_part_of_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Granian begins each environ with all of them: HTTP_PROXY would be a header, Proxy."""
+    variables = {"HTTP_PROXY": "http://user:password@proxy:3128", "client": "somebody", "cors": "*"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    seen: dict[str, Any] = {}
+    app = service()
+    pipeline_of(app).on_begin(seen.update)
+    serve(app, b"".join, **variables, HTTP_X_TEA="green")
+    assert seen["HTTP_X_TEA"] == "green"
+    assert seen.keys().isdisjoint(variables)
+
+
 def test_the_phases_run_in_their_order_and_their_functions_as_registered() -> None:
     app, order = service(), []
     for phase in reversed(PHASES):
