@@ -16,7 +16,7 @@ from gunicorn.http.wsgi import Response
 sys.path.insert(0, str(Path(__file__).parent))
 
 from serving import master, metrics
-from serving.master import child_exit, on_reload, on_starting, post_fork, pre_fork, when_ready  # noqa: F401  # noqa: E402, F401
+from serving.master import child_exit, on_reload, on_starting, post_fork, pre_fork, when_ready  # noqa: F401
 from serving.request import Bounds
 from serving.settings import load_environment, number, whole
 from serving.worker import PatientWorker
