@@ -131,7 +131,8 @@ class Refusals:
 
     def refuse(self, environ: WSGIEnvironment) -> Forbidden:
         """The error to respond with; the log names each origin once."""
-        origin = shown(environ.get("HTTP_ORIGIN") or "another site")
+        named = environ.get("HTTP_ORIGIN")
+        origin = shown(named) if named else "another site"
         environ["security_event"] = {"event": "cross_origin_write", "origin": origin}
         if self.seen.is_new(origin):
             self.logger.warning(REFUSED, origin, environ["REQUEST_METHOD"], shown_path(environ))

@@ -205,6 +205,8 @@ def test_the_services_error_handler_renders_the_refusal() -> None:
     response = app.test_client().post("/", headers={"Origin": STRANGER})
     assert (response.status_code, response.headers["X-Own"]) == (403, "1")
     assert response.text == f"<p>A page of '{STRANGER}' may not change anything here."
+    response = app.test_client().post("/", headers={"Sec-Fetch-Site": "cross-site"})
+    assert response.text == "<p>A page of another site may not change anything here."
 
 
 def test_what_is_mounted_around_flask_is_protected_too() -> None:
