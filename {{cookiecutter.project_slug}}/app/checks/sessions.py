@@ -39,15 +39,15 @@ PUBLISHED = {  # of Flask's documentation, and hashes of nothing and of "secret"
     "5791628bb0b13ce0c676dfde280ba245",  # of a tutorial that many follow
     "5f4dcc3b5aa765d61d8327deb882cf99",
 }
-OTHER_COOKIES = {  # of Flask-Login, Flask-JWT-Extended and Flask-WTF, if the service has them
-    "REMEMBER_COOKIE_SECURE": (False, True),
-    "REMEMBER_COOKIE_HTTPONLY": (True, True),
-    "JWT_COOKIE_SECURE": (False, True),
-    "JWT_COOKIE_CSRF_PROTECT": (True, True),
-    "WTF_CSRF_ENABLED": (True, True),
-    "WTF_CSRF_CHECK_DEFAULT": (True, True),
-    "WTF_CSRF_SSL_STRICT": (True, True),
-}
+OF_EXTENSIONS = (  # protections of Flask-Login, Flask-JWT-Extended and Flask-WTF
+    "REMEMBER_COOKIE_SECURE",
+    "REMEMBER_COOKIE_HTTPONLY",
+    "JWT_COOKIE_SECURE",
+    "JWT_COOKIE_CSRF_PROTECT",
+    "WTF_CSRF_ENABLED",
+    "WTF_CSRF_CHECK_DEFAULT",
+    "WTF_CSRF_SSL_STRICT",
+)
 
 
 @in_production
@@ -177,8 +177,8 @@ def cookie_scope(service: Service) -> Iterator[Finding]:
 
 @in_production
 def cookies_of_extensions(service: Service) -> Iterator[Finding]:
-    for key, (default, safe) in OTHER_COOKIES.items():
-        value = service.config.get(key, default)
-        if key in service.config and bool(value) is not safe:
+    for key in OF_EXTENSIONS:
+        value = service.config.get(key, True)
+        if not value:
             reason = f"{key} is {value}: its protection is off"
-            yield Finding("W028", reason, f"set FLASK_{key}={str(safe).lower()}")
+            yield Finding("W028", reason, f"set FLASK_{key}=true")
