@@ -282,6 +282,15 @@ def test_a_risk_is_found_and_said_with_a_remedy(
     assert finding.remedy
 
 
+def test_a_remedy_says_where_the_setting_stands() -> None:
+    def remedies(**settings: Any) -> list[str]:
+        found = findings(service(PROPAGATE_EXCEPTIONS=True, **settings))
+        return [finding.remedy for finding in found if finding.code == "W001"]
+
+    assert remedies() == ["remove PROPAGATE_EXCEPTIONS in app/config.py"]
+    assert remedies(FLASK_PROPAGATE_EXCEPTIONS="true") == ["remove FLASK_PROPAGATE_EXCEPTIONS"]
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

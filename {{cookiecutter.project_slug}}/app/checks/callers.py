@@ -110,7 +110,8 @@ def tokens(service: Service) -> Iterator[Finding]:
         return
     if float(service.config.get("JWT_LEEWAY") or 0) > LONGEST_LEEWAY:
         reason = "JWT_LEEWAY: a token is taken for minutes after it has ended"
-        yield Finding("W036", reason, "remove FLASK_JWT_LEEWAY, and let the clocks be set by NTP")
+        remedy = f"remove {service.place_of('JWT_LEEWAY')}, and let the clocks be set by NTP"
+        yield Finding("W036", reason, remedy)
     for key in ("JWT_JWKS", "JWT_ISSUER"):
         for value in as_texts(service.config.get(key)):
             if EXAMPLE_HOST.search(urlsplit(value).hostname or ""):

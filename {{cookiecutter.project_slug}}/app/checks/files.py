@@ -60,13 +60,13 @@ def logs(service: Service) -> Iterator[Finding]:
     level = str(config.get("LOG_LEVEL")).upper()
     if str(config.get("LOG_FORMAT")).lower() == "text":
         reason = "LOG_FORMAT is text: lines for people, which no log store can search"
-        yield Finding("W014", reason, "remove FLASK_LOG_FORMAT")
+        yield Finding("W014", reason, f"remove {service.place_of('LOG_FORMAT')}")
     if level == "DEBUG":
         reason = "LOG_LEVEL is DEBUG: libraries write addresses, queries and credentials"
-        yield Finding("W023", reason, "remove FLASK_LOG_LEVEL")
+        yield Finding("W023", reason, f"remove {service.place_of('LOG_LEVEL')}")
     if level == "CRITICAL":
         reason = "LOG_LEVEL is CRITICAL: exceptions leave no trace"
-        yield Finding("W040", reason, "remove FLASK_LOG_LEVEL")
+        yield Finding("W040", reason, f"remove {service.place_of('LOG_LEVEL')}")
     if not config.get("SECURITY_LOG_FILE"):
         reason = "SECURITY_LOG_FILE is not set: refusals stand among the other lines only"
         remedy = "set FLASK_SECURITY_LOG_FILE=- (standard output), or a file this user may write"

@@ -33,7 +33,8 @@ HOSTS = ("redis:", "rediss:", "valkey:", "valkeys:")  # schemes of a single serv
 @in_production
 def no_limits(service: Service) -> Iterator[Finding]:
     if service.limits is None:
-        remedy = "remove FLASK_RATELIMIT_ENABLED, or call configure_rate_limiting(app)"
+        where = service.place_of("RATELIMIT_ENABLED")
+        remedy = f"remove {where}, or call configure_rate_limiting(app)"
         yield Finding("W005", "nothing limits how often one address may ask", remedy)
         return
     if any(one.prefixlen == 0 for one in read_network_list(service.config, "RATELIMIT_ALLOW")):
@@ -147,13 +148,13 @@ def sizes(service: Service) -> Iterator[Finding]:
     counters = int(service.config.get("RATELIMIT_MEMORY_COUNTERS") or 0)
     if counters > MOST_COUNTERS:
         reason = f"RATELIMIT_MEMORY_COUNTERS: {counters} fill gigabytes before one is dropped"
-        yield Finding("W033", reason, "remove FLASK_RATELIMIT_MEMORY_COUNTERS")
+        yield Finding("W033", reason, f"remove {service.place_of('RATELIMIT_MEMORY_COUNTERS')}")
     wait = float(service.config.get("RATELIMIT_STORAGE_TIMEOUT") or 0)
     if wait > LONGEST_WAIT:
         reason = (
             f"RATELIMIT_STORAGE_TIMEOUT: each request waits {wait:g} s for a store that is away"
         )
-        yield Finding("W034", reason, "remove FLASK_RATELIMIT_STORAGE_TIMEOUT")
+        yield Finding("W034", reason, f"remove {service.place_of('RATELIMIT_STORAGE_TIMEOUT')}")
 
 
 def storage_uri(service: Service) -> str:

@@ -30,14 +30,14 @@ def preflights(service: Service) -> Iterator[Finding]:
     age = int(service.config.get("CORS_MAX_AGE") or 0)
     if service.cors and age > LONGEST_PREFLIGHT:
         reason = f"CORS_MAX_AGE: what is allowed now stays allowed for {age / 86400:.0f} days"
-        yield Finding("W050", reason, "remove FLASK_CORS_MAX_AGE")
+        yield Finding("W050", reason, f"remove {service.place_of('CORS_MAX_AGE')}")
 
 
 @in_production
 def foreign_writes(service: Service) -> Iterator[Finding]:
     if not read_boolean(service.config, "CSRF_PROTECTION", True):
         reason = "CSRF_PROTECTION is off: a page of any site may act as its visitor"
-        yield Finding("W030", reason, "remove FLASK_CSRF_PROTECTION")
+        yield Finding("W030", reason, f"remove {service.place_of('CSRF_PROTECTION')}")
         return
     if "/" in read_paths(service.config, "CSRF_EXEMPT_PATHS"):
         reason = "CSRF_EXEMPT_PATHS: / opens every route to the pages of any site"

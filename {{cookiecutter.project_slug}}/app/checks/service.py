@@ -66,6 +66,11 @@ class Service:
         }
         self.environ = os.environ if environ is None else environ
 
+    def place_of(self, key: str) -> str:
+        """Where a setting is to be changed: FLASK_<KEY> comes before app/config.py."""
+        variable = f"FLASK_{key}"
+        return variable if variable in self.environ else f"{key} in app/config.py"
+
     @property
     def is_production(self) -> bool:
         return read_boolean(self.config, "PRODUCTION", False)

@@ -165,10 +165,10 @@ def cookie_scope(service: Service) -> Iterator[Finding]:
         domain = str(service.config.get(key) or "").lstrip(".")
         if domain and is_public_suffix(domain):
             reason = f"{key}: {domain} is shared by strangers, and browsers drop the cookie"
-            yield Finding("E009", reason, f"remove FLASK_{key}")
+            yield Finding("E009", reason, f"remove {service.place_of(key)}")
         elif domain:
             reason = f"{key}: every host below {domain} gets the cookie"
-            yield Finding("I005", reason, f"remove FLASK_{key} if one host is enough")
+            yield Finding("I005", reason, f"remove {service.place_of(key)} if one host is enough")
     name = str(service.config["SESSION_COOKIE_NAME"])
     if not name.startswith(("__Host-", "__Secure-")):
         reason = f"SESSION_COOKIE_NAME: {name} can be set by any other host of the domain"

@@ -45,13 +45,13 @@ def debug_and_testing(service: Service) -> Iterator[Finding]:
     config = service.config
     if config["DEBUG"] or service.app.debug:
         reason = "DEBUG is on: the debugger runs any code that a visitor types"
-        yield Finding("E004", reason, "remove FLASK_DEBUG")
+        yield Finding("E004", reason, f"remove {service.place_of('DEBUG')}")
     if config["TESTING"]:
         reason = "TESTING is on: exceptions reach the server instead of the error handlers"
-        yield Finding("E005", reason, "remove FLASK_TESTING")
+        yield Finding("E005", reason, f"remove {service.place_of('TESTING')}")
     if config["PROPAGATE_EXCEPTIONS"]:
         reason = "PROPAGATE_EXCEPTIONS is on: an exception ends in the server, without a response"
-        yield Finding("W001", reason, "remove FLASK_PROPAGATE_EXCEPTIONS")
+        yield Finding("W001", reason, f"remove {service.place_of('PROPAGATE_EXCEPTIONS')}")
     context = click.get_current_context(silent=True)
     if context and context.info_name == "run":
         reason = "`flask run` is for one's own machine: it is neither safe nor fast"
@@ -62,7 +62,7 @@ def debug_and_testing(service: Service) -> Iterator[Finding]:
 def talkative(service: Service) -> Iterator[Finding]:
     for key, what in TALKATIVE.items():
         if service.config.get(key):
-            yield Finding("W044", f"{key} is on: {what}", f"remove {key}")
+            yield Finding("W044", f"{key} is on: {what}", f"remove {service.place_of(key)}")
     for name in sorted(TOOLS.intersection(service.app.extensions)):
         reason = f"{name} is in use: it shows the inside of the service to visitors"
         yield Finding("W044", reason, "initialise it in development only")
