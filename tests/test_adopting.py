@@ -239,6 +239,19 @@ def test_a_deleted_starter_stays_deleted_and_a_middleware_comes_back(tmp_path: P
     assert contents(service) == before
 
 
+def test_moved_into_their_package_the_middlewares_pass_their_tests(tmp_path: Path) -> None:
+    service = existing(tmp_path, LAYOUTS["tutorial"])
+    over(service, "-s")
+    (service / "app/middleware").rename(service / "flaskr/middleware")
+    (service / "app/__init__.py").unlink()
+    for path in (service / "tests/middleware").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r"\bapp\.middleware\b", "flaskr.middleware", text), "utf-8")
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/middleware", "-k", "cors")
+    passed = python(service, *command)
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+
+
 def adopt(path: Path, imports: list[str], calls: list[str], keys: list[str]) -> None:
     """Do what the last lines of the command say."""
     text = path.read_text(encoding="utf-8")
