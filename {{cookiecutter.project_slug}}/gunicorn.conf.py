@@ -1,7 +1,8 @@
 """gunicorn's settings: `gunicorn wsgi:app` in this folder reads them by itself.
 
 The number of workers follows from where the rate limits are counted: one process with
-memory://, 2 x cores + 1 on a store that all of them share. WEB_CONCURRENCY overrides it.
+memory://, 2 x cores + 1 on a store that all of them share, if the environment or .env names it
+(FLASK_RATELIMIT_STORAGE_URI): app/config.py is not read here. WEB_CONCURRENCY overrides it.
 What the settings do that are not gunicorn's own is in the folder serving/.
 """
 

@@ -13,7 +13,7 @@ class Config:
     TRUSTED_PROXIES = 0
     RATELIMIT_KEY_PREFIX = "flask-service"
 
-    RATELIMIT_STORAGE_URI = "memory://"
+    RATELIMIT_STORAGE_URI = "memory://"  # a store: FLASK_RATELIMIT_STORAGE_URI, for gunicorn too
     MAX_CONTENT_LENGTH = 1024 * 1024  # bytes
 
     # Flask's session cookie; production adds to it. REMEMBER_COOKIE_* is Flask-Login's.

@@ -23,7 +23,10 @@ drain_seconds = 0.0
 
 
 def counts_in_memory() -> bool:
-    """Whether each process has limits of its own."""
+    """Whether each process has limits of its own, as far as the environment says.
+
+    The master never loads app/config.py: after a HUP it would still have the old one.
+    """
     storage = os.environ.get("FLASK_RATELIMIT_STORAGE_URI") or "memory://"
     return storage.strip('"').startswith("memory")
 
@@ -63,8 +66,9 @@ def when_ready(server: Any) -> None:
     def handle_ttin() -> None:
         if counts_in_memory():
             server.log.warning(
-                "TTIN refused: on memory:// each worker admits the whole of every limit. "
-                "Set FLASK_RATELIMIT_STORAGE_URI, for example redis://localhost:6379, and restart"
+                "TTIN refused: FLASK_RATELIMIT_STORAGE_URI names no store, and on memory:// each "
+                "worker admits the whole of every limit: set it, for example to "
+                "redis://localhost:6379, and restart"
             )
             return
         _replace_all(server, server.num_workers + 1)
