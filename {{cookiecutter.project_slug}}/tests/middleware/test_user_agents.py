@@ -1,3 +1,5 @@
+"""What user_agents.py promises. Travels with it: any package, one import to change."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""What validation.py promises. Travels with it: any package, one import to change."""
+
 from __future__ import annotations
 
 import io
