@@ -9,6 +9,7 @@ Key                  Default          Meaning (unit)
 -------------------  ---------------  ----------------------------------------------------------
 API_KEYS             {}               {"mobile": {"keys": ["<SHA-256 of a key, in hex>", ...],
                                       "scopes": ["orders:read"], "limits": "1000 per hour"}};
+                                      "tier": "gold" in place of "limits": RATELIMIT_TIERS;
                                       empty: off, every route is open. `flask api-key NAME`
                                       makes a key, and with --write puts it into .env
 API_KEY_FAILURES     "20 per minute"  wrong credentials of one kind per address, over all

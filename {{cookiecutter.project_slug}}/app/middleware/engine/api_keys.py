@@ -1,7 +1,7 @@
 """Callers and the hashes of their keys: how they are configured and compared.
 
 {"mobile": {"keys": ["<SHA-256 of a key, in hex>", ...], "scopes": ["orders:read"],
-            "limits": "1000 per hour"}}
+            "limits": "1000 per hour"}}   or "tier": "gold" in place of "limits"
 
 A key made here names its caller, `apikey_mobile_<43 characters>`, so that guesses at the keys of
 one caller say nothing against those of another.
@@ -29,7 +29,7 @@ OWN_KEY = re.compile("apikey_(" + NAME.pattern + ")_[A-Za-z0-9_-]{43}")
 
 EXAMPLE = '{"mobile": {"keys": ["<SHA-256 in hex>"], "scopes": ["orders:read"]}}'
 
-Callers = dict[str, dict[str, Any]]  # "keys", "scopes" and perhaps "limits", by name
+Callers = dict[str, dict[str, Any]]  # "keys", "scopes", perhaps "limits" or "tier", by name
 
 
 def make_key(name: str) -> str:

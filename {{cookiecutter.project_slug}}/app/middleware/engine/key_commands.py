@@ -52,7 +52,7 @@ def key_commands(key: str, callers: Callers) -> click.Group:
 
     @group.command("list")
     def show() -> None:
-        """List the callers, the first digits of their keys' hashes, their scopes and limits."""
+        """List the callers, the first digits of their keys' hashes, scopes, limits, tier."""
         for name, caller in callers.items():
             click.echo(_as_row(name, caller))
         if not callers:
@@ -88,7 +88,8 @@ def _say_how_to_change_over(name: str, keys: Sequence[str]) -> None:
 def _as_row(name: str, caller: dict[str, Any]) -> str:
     hashes = " ".join(digest[:8] for digest in caller["keys"])
     scopes = " ".join(caller["scopes"]) or "no scopes"
-    return "  ".join([name, hashes, scopes, caller.get("limits") or ""]).rstrip()
+    own = [caller.get("limits"), f"tier {caller['tier']}" if "tier" in caller else None]
+    return "  ".join([name, hashes, scopes, *filter(None, own)])
 
 
 def _without(callers: Callers, name: str, start: str | None) -> Callers:

@@ -78,6 +78,8 @@ def test_what_is_wrong_with_a_name_a_scope_or_limits_is_said(arguments: list[str
 def test_callers_are_listed_without_a_whole_hash() -> None:
     shown = run("list")
     assert shown.stdout == f"web  {OLD[:8]} {NEW[:8]}  orders:read  9 per hour\n"
+    golden = {"web": {"keys": [OLD], "tier": "gold"}}
+    assert run("list", callers=golden).stdout == f"web  {OLD[:8]}  no scopes  tier gold\n"
     assert "authentication is off" in run("list", callers={}).stderr
 
 
