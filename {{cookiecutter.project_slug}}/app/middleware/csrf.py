@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from flask import Blueprint, Flask, current_app, request
 from werkzeug.exceptions import Forbidden
 
-from .engine.marks import mark
+from .engine.marks import handler_of, mark
 from .engine.origins import Origins, is_own_origin, read_origins
 from .engine.paths import Paths, read_paths
 from .engine.pipeline import ResponseParts, pipeline_of
@@ -118,7 +118,7 @@ def is_exempt() -> bool:
     """A subclass of an exempt class of views is not exempt itself."""
     view = current_app.view_functions.get(request.endpoint or "")
     cls = getattr(view, "view_class", None)
-    marked = [view, getattr(cls, request.method.lower(), None)]
+    marked = [view, handler_of(cls, request.method)]
     marked += [current_app.blueprints.get(name) for name in request.blueprints]
     is_class_exempt = cls is not None and "is_csrf_exempt" in vars(cls)
     return is_class_exempt or any(getattr(one, "is_csrf_exempt", False) for one in marked)
