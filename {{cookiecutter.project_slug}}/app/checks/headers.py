@@ -29,7 +29,6 @@ NEEDED = {  # what each response needs, by header
     "server": r"",
     "x-powered-by": r"",
 }
-POLICIES = ("content-security-policy", "SECURITY_CSP_PAGE", "SECURITY_CSP_API")
 
 
 @in_production
