@@ -51,7 +51,7 @@ class _AsItIs:
         """Nothing is limited."""
 
 
-class _AsItIser:
+class _NoLimiter:
     enabled = False
 
     def limit(self, limit_value: Any, **options: Any) -> Limit:
@@ -81,7 +81,7 @@ def _offered(middleware: str, name: str, otherwise: Any) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-limiter: Limiter = _offered("rate_limiting", "limiter", _AsItIser())
+limiter: Limiter = _offered("rate_limiting", "limiter", _NoLimiter())
 csrf_exempt: Decorator = _offered("csrf", "csrf_exempt", _AsItIs())
 public: Decorator = _offered("authentication", "public", _AsItIs())
 require_scope: Callable[..., Decorator] = _offered(
