@@ -205,12 +205,6 @@ def test_from_a_clone_to_the_first_answer_in_a_minute(
 # Copying one file
 
 
-def command_with(readme: Path, *parts: str) -> str:
-    found = [one for one in printed(readme) if all(part in one for part in parts)]
-    assert len(found) == 1, f"{parts} is in {found}"
-    return found[0]
-
-
 CORS = next(one for one in MIDDLEWARES if one.name == "cors")
 FOLDER = f"{RAW}/%7B%7Bcookiecutter.project_slug%7D%7D/app/middleware"
 FETCH = f"curl --create-dirs -o middleware/cors.py {FOLDER}/cors.py"
