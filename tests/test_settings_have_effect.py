@@ -217,7 +217,7 @@ def normal(text: str) -> str:
         (r'{"time":"T"[^}]*rate_limit_store_[^}]*}\\n', ""),  # comes when it comes
         (r'"[0-9.]+-4-[0-9]+"', "ETAG"),
         (r"nonce-[A-Za-z0-9_-]+", "nonce-N"),
-        (r"(;t=|Retry-After', ')\d+", r"\1S"),
+        (r"(;t=|Retry-After', '|retry in )\d+", r"\1S"),
         (r"line \d+, in|\bat 0x[0-9a-f]+", ""),
         (r"(session=[^;.]*)\.[^;]*", r"\1"),
         (r"Expires=\w+, \d+ (\w+ \d+) [^;']*", r"Expires \1"),
