@@ -53,7 +53,8 @@ class Store:
                 worker.ask("hold", 1)
                 while True:  # lines of MONITOR: time [database address] "word" "word" ...
                     _, _, source, *words = shlex.split(heard.connection.read_response())
-                    if source != "lua]" and f"cmdstat_{words[0].lower()}" in SCRIPTS:
+                    is_script = source != "lua]" and f"cmdstat_{words[0].lower()}" in SCRIPTS
+                    if is_script and THE_ONE in " ".join(words):  # and no probe of the store
                         return words
 
     def ask(self, words: list[str], requests: int, connections: int = 1) -> tuple[float, float]:
