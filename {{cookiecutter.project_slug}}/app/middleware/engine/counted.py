@@ -34,7 +34,9 @@ class Outcome(NamedTuple):
 
     @property
     def refusing(self) -> list[tuple[CountedLimit, State]]:
-        both = [] if self.admitted else zip(self.limits, self.states, strict=True)
+        if self.admitted:
+            return []
+        both = zip(self.limits, self.states, strict=True)
         return [(one, state) for one, state in both if state[0] < one.charge[3]]
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, request
 from flask_limiter import RateLimitExceeded
 
-from .counted import OUTCOMES, Outcome, request_limits
+from .counted import OUTCOMES, CountedLimit, Outcome, request_limits
+from .counters import State
 from .declared_limits import RuntimeLimit
 from .header_lists import Headers, has_header
 
@@ -100,11 +101,7 @@ class HeaderWriter:
             headers.append(("Retry-After", str(wait)))  # an owner's error handler left it out
 
     def _add_rate_limit(self, outcomes: list[Outcome], headers: Headers) -> None:
-        if refusing := outcomes[-1].refusing:  # the same wait as Retry-After
-            limit, (remaining, reset_in) = max(refusing, key=lambda pair: pair[1][1])
-        else:
-            pairs = [pair for one in outcomes for pair in zip(one.limits, one.states, strict=True)]
-            limit, (remaining, reset_in) = min(pairs, key=lambda pair: (pair[1][0], -pair[1][1]))
+        limit, (remaining, reset_in) = _most_pressing(outcomes)
         seconds = ceil(reset_in) or 1
         if self._is_enabled:
             policies = ", ".join([one.policy_header for one in outcomes])
@@ -115,3 +112,16 @@ class HeaderWriter:
         if self._legacy:
             values = limit.charge[1], remaining, int(time.time()) + seconds
             headers += [(n, str(v)) for n, v in zip(self._legacy, values, strict=True) if n]
+
+
+def _most_pressing(outcomes: list[Outcome]) -> tuple[CountedLimit, State]:
+    """The limit on which Retry-After waits; of an admitted request the one of which least is left,
+    and of several such the one that takes longest."""
+    if refusing := outcomes[-1].refusing:
+        return max(refusing, key=lambda pair: pair[1][1])
+    limit, state = outcomes[0].limits[0], outcomes[0].states[0]
+    for one in outcomes:
+        for other, its in zip(one.limits, one.states, strict=True):
+            if its[0] < state[0] or (its[0] == state[0] and its[1] > state[1]):
+                limit, state = other, its
+    return limit, state
