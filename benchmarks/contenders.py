@@ -8,7 +8,7 @@ from flask import Flask
 
 from benchmarks.decorated import decorated
 from benchmarks.duties import EVERYTHING, Build, Settings, new_app
-from benchmarks.floor import floor
+from benchmarks.floor import floor, floor_of_logging
 from benchmarks.ours import ALL, ALWAYS_ON, DOES, EIGHT, as_generated, service
 from benchmarks.recipe import (
     recipe,
@@ -34,6 +34,7 @@ def bare(settings: Settings) -> Flask:
 CONTENDERS: dict[str, Contender] = {
     "bare": Contender(bare, frozenset()),
     "floor": Contender(floor, EVERYTHING),
+    "floor: logging": Contender(floor_of_logging, frozenset({"log", "id"})),
     "recipe": Contender(whole_recipe, EVERYTHING),
     "recipe+talisman": Contender(
         recipe(recipe_logging, recipe_talisman, recipe_limiter, recipe_cors), EVERYTHING

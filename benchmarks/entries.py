@@ -66,7 +66,7 @@ def one_process(threads: tuple[int, ...] = (1, 4, 8)) -> list[Entry]:
         Entry(server, contender, count)
         for server in ("gunicorn gthread", "granian")
         for count in threads
-        for contender in ("bare", "generated")
+        for contender in ("bare", "floor", "generated")
     ]
     recipes = [Entry("gunicorn gthread", "recipe", 4), Entry("granian", "recipe", 1)]
     return [*ours, *recipes, *(Entry(server, peer) for peer, server in PEER_SERVERS.items())]

@@ -77,6 +77,9 @@ def in_process_goals(results: Results) -> Iterator[Goal]:
     ]:
         measured = parts["plain", f"only {part}"]["to_bare"]
         yield Goal(f"{part} alone / bare Flask", measured, f"<= {bound:.2f}")
+    by_hand = parts["plain", "floor: logging"]["to_bare"]
+    yield Goal("the floor: logging alone / bare Flask", by_hand)
+    yield Goal("the floor / bare Flask", stacks["plain", "floor"]["to_bare"])
 
 
 def redis_goals(results: Results) -> Iterator[Goal]:
@@ -88,16 +91,21 @@ def redis_goals(results: Results) -> Iterator[Goal]:
 
 def http_goals(results: Results) -> Iterator[Goal]:
     """Requests per second of the generated service, with 16 connections."""
-    ours = {
-        (r["server"], r["threads"]): r
-        for r in results["over_http"]
-        if r["contender"] == "generated" and r["connections"] == CONNECTIONS
-    }
+    of_floor, ours = (
+        {
+            (r["server"], r["threads"]): r
+            for r in results["over_http"]
+            if r["contender"] == contender and r["connections"] == CONNECTIONS
+        }
+        for contender in ("floor", "generated")
+    )
     for server, bound in [("granian", 0.75), ("gunicorn gthread", 0.9)]:
         for threads in (1, 4):
             label = f"{server}, {threads} thread{'s' * (threads > 1)}"
             measured = ours[server, threads]["to_bare"]
             yield Goal(f"{label}: requests/s / bare Flask's there", measured, f">= {bound:.2f}")
+            by_hand = of_floor[server, threads]["to_bare"]
+            yield Goal(f"the floor: {label}: requests/s / bare Flask's there", by_hand)
     for server, threads, bound in [("gunicorn gthread", 4, 1.4), ("granian", 1, 2.0)]:
         row = ours[server, threads]
         yield Goal(f"{server}: requests/s / recipe's", row["to_recipe"], f">= {bound:.2f}")

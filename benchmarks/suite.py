@@ -68,7 +68,7 @@ class Suite:
 
     def parts(self) -> list[Results]:
         """Each middleware alone, ours and the recipe's."""
-        names = ["bare", *(f"recipe: {part}" for part in PARTS)]
+        names = ["bare", "floor: logging", *(f"recipe: {part}" for part in PARTS)]
         names += [f"only {part}" for part in [*PARTS, *OPTIONAL]]
         return self._group(names, ["plain", "origin"])
 

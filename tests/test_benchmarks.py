@@ -46,7 +46,7 @@ os._exit(0)  # nothing is written at the end
 """
 
 
-@pytest.mark.parametrize("name", ["bare", "floor", *OURS])
+@pytest.mark.parametrize("name", ["bare", "floor", "floor: logging", *OURS])
 def test_each_contender_of_ours_does_its_work(name: str, tmp_path: Path) -> None:
     with workers(Path(sys.executable), tmp_path, [Seat(name, name, {})], check=True) as group:
         assert in_turns(group, ["plain"], rounds=1, requests=3)["plain"].median(name) > 0
