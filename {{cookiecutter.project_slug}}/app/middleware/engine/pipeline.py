@@ -78,9 +78,7 @@ class Pipeline:
 
     def __init__(self, inner: WSGIApplication) -> None:
         self.inner = inner
-        # Granian begins each environ with the process's variables: none is a header, or a name here
-        names = (name for name in os.environ if name.islower() or name.startswith("HTTP_"))
-        self.inherited = {name: os.environ[name] for name in names}
+        self.inherited = {name: value for name, value in os.environ.items() if is_misread(name)}
         self.identify_functions: list[Callable[[WSGIEnvironment], object]] = []
         self.begin_functions: list[Callable[[WSGIEnvironment], object]] = []
         self.respond_functions: list[Callable[[WSGIEnvironment], MaybeResponse]] = []
@@ -130,9 +128,8 @@ class Pipeline:
         if entered is self:
             return self.inner(environ, start_response)
         environ[ENTERED] = self
-        for name, value in self.inherited.items():
-            if environ.get(name) == value:
-                del environ[name]
+        if environ.get("SERVER_SOFTWARE") == "Granian":
+            self.forget_inherited(environ)
         exchange = Exchange(self, environ, start_response)
         try:
             try:
@@ -147,6 +144,12 @@ class Pipeline:
             raise
         is_needed = self.end_functions or self.close_functions or exchange.rest is not None
         return exchange if is_needed else exchange.body
+
+    def forget_inherited(self, environ: WSGIEnvironment) -> None:
+        """Granian begins each environ with the variables of the process."""
+        for name, value in self.inherited.items():
+            if environ.get(name) == value:
+                del environ[name]
 
     def respond(self, exchange: Exchange, inner: WSGIApplication) -> None:
         environ = exchange.environ
@@ -178,6 +181,12 @@ class Pipeline:
             exchange.send_head(is_after_error=True)
             return
         raise error
+
+
+def is_misread(variable: str) -> bool:
+    """Whether it is a header in an environ, or a name of ours. A Host is the request's own."""
+    is_header = variable.startswith("HTTP_") and variable != "HTTP_HOST"
+    return is_header or variable.islower()
 
 
 def _register(functions: list[Any], function: Function) -> Function:

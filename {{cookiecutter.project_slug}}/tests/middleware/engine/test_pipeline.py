@@ -80,9 +80,23 @@ def test_a_variable_of_the_process_is_no_part_of_a_request(monkeypatch: pytest.M
     seen: dict[str, Any] = {}
     app = service()
     pipeline_of(app).on_begin(seen.update)
-    serve(app, b"".join, **variables, HTTP_X_TEA="green")
+    serve(app, b"".join, **variables, HTTP_X_TEA="green", SERVER_SOFTWARE="Granian")
     assert seen["HTTP_X_TEA"] == "green"
     assert seen.keys().isdisjoint(variables)
+
+
+@pytest.mark.parametrize(
+    ("server", "name"), [("gunicorn/27.0.0", "HTTP_ACCEPT"), ("Granian", "HTTP_HOST")]
+)
+def test_a_header_that_is_also_a_variable_of_the_process_stays(
+    server: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "shop.test")
+    seen: dict[str, Any] = {}
+    app = service()
+    pipeline_of(app).on_begin(seen.update)
+    serve(app, b"".join, SERVER_SOFTWARE=server, **{name: "shop.test"})
+    assert seen[name] == "shop.test"
 
 
 def test_the_phases_run_in_their_order_and_their_functions_as_registered() -> None:
