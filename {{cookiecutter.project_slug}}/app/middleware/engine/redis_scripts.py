@@ -38,7 +38,8 @@ for i, key in ipairs(KEYS) do
   end
   if total then
     total = tonumber(total)
-    local ahead = (tonumber(redis.call('LINDEX', key, 1)) or now) - now
+    local newest = tonumber(redis.call('LINDEX', key, 1)) or 0
+    local ahead = newest - now
     if ahead > 0 then  -- the clock went back, or that of the node that took over is behind
       for place, item in ipairs(redis.call('LRANGE', key, 0, -1)) do
         if place % 2 == 0 then
@@ -47,8 +48,7 @@ for i, key in ipairs(KEYS) do
       end
     end
     oldest[i] = tonumber(redis.call('LINDEX', key, -2))
-    if not total or not oldest[i] or (oldest[i] <= start
-        and (tonumber(redis.call('LINDEX', key, 1)) or 0) <= start) then
+    if not total or not oldest[i] or (oldest[i] <= start and newest <= start) then
       redis.call('DEL', key)
       total = false
     else
