@@ -13,10 +13,10 @@ tests/test_first_page.py and the line in create_app().
 from __future__ import annotations
 
 import importlib
-import ipaddress
 import pkgutil
 import re
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Any
 
 from flask import Flask, Response, current_app, request
@@ -26,10 +26,12 @@ from app.checks.command import believed, route_rows
 from app.checks.finding import findings
 from app.checks.service import Service, is_local
 from app.errors import prefers_html
+from app.middleware.engine.networks import Networks
 from app.middleware.engine.settings import read_boolean, refuse
 
 FIRST_KEY = re.compile(r"(?m)^(?!\w+_ENABLED )[A-Z][A-Z_]+(?=  )")  # of a docstring's table
 SECRET = re.compile("auth|cookie|key|secret|token", re.I)  # in a header's name
+LOOPBACK = Networks([ip_network("127.0.0.0/8"), ip_network("::1")])
 FORWARDED = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED")
 
 
@@ -61,16 +63,9 @@ def is_asked_for() -> bool:
     if not is_missing or request.method not in ("GET", "HEAD") or not prefers_html():
         return False
     host = request.host.rpartition(":")[0] or request.host
-    is_here = is_local(host.strip("[]")) and is_loopback(request.remote_addr or "")
+    is_here = is_local(host.strip("[]")) and LOOPBACK.has(request.remote_addr)
     # A tunnel ends on this machine, may write its name into Host, and has its visitors elsewhere.
     return is_here and not any(key.startswith(FORWARDED) for key in request.environ)
-
-
-def is_loopback(address: str) -> bool:
-    try:  # ::ffff:127.0.0.1 where a server listens for IPv6 and IPv4 alike
-        return ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback
-    except ValueError:  # a Unix socket's
-        return False
 
 
 def facts(app: Flask) -> dict[str, Any]:
