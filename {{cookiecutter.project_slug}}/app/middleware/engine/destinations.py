@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, TextIO
 
 from .settings import is_command
@@ -47,11 +48,11 @@ class File:
             if not os.access(os.path.dirname(path), os.W_OK):
                 raise
         except OSError as error:
-            if error.errno != errno.ENXIO or not stat.S_ISFIFO(os.stat(path).st_mode):
+            if error.errno != errno.ENXIO or not Path(path).is_fifo():
                 raise
         self.line_limit = LONGEST
         self.limit = AT_ONCE
-        if os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode):
+        if Path(path).is_fifo():
             self.line_limit = self.limit = PIPE_BUF
 
     def send(self, lines: bytes) -> int:
