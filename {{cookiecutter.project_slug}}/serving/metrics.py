@@ -22,9 +22,13 @@ _names: dict[int, str] = {}  # of this worker in the names of its files, by its 
 
 def share() -> None:
     """Before the application is loaded. A reload goes on with the same folder."""
-    if os.environ.get("FLASK_METRICS_TOKEN"):
+    if _are_shared():
         os.environ[FOLDER] = _folder()
         _name_workers()
+
+
+def _are_shared() -> bool:
+    return bool(os.environ.get("FLASK_METRICS_TOKEN"))
 
 
 @lru_cache
@@ -57,7 +61,7 @@ def _remove(folder: str, master: int) -> None:
 
 def begin(user: int, group: int) -> None:
     """In the master, which --daemon has made another process by now."""
-    if os.environ.get("FLASK_METRICS_TOKEN"):
+    if _are_shared():
         _give(user, group)
         atexit.register(_remove, _folder(), os.getpid())
 
@@ -73,12 +77,12 @@ def _give(user: int, group: int) -> None:
 
 def worker_begins(number: int, user: int, group: int) -> None:
     _names[os.getpid()] = f"worker{number}"
-    if os.environ.get("FLASK_METRICS_TOKEN"):
+    if _are_shared():
         _give(user, group)
 
 
 def worker_ended(number: int) -> None:
     """Forget what it had in flight."""
-    if os.environ.get("FLASK_METRICS_TOKEN"):
+    if _are_shared():
         for path in Path(_folder()).glob(f"gauge_live*_worker{number}.db"):
             path.unlink(missing_ok=True)
