@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.bakes import clean_environment
-from tests.servers import SERVICE, write_bytecode
+from tests.servers import SERVICE, compiled
 
 SOURCE = (SERVICE / "app" / "__init__.py").read_text(encoding="utf-8")
 LINES = re.findall(r"^    ((?:configure|register)_\w+)\(app\b", SOURCE, re.M)
@@ -40,18 +40,9 @@ def moved_behind(function: str, other: str) -> str:
     return without(function).replace(statement(other), statement(other) + statement(function))
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package, compiled once and not for each copy."""
-    app = tmp_path_factory.mktemp("compiled") / "app"
-    shutil.copytree(SERVICE / "app", app, ignore=shutil.ignore_patterns("__pycache__"))
-    write_bytecode(app)
-    return app
-
-
-def outcome(source: str, compiled: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+def outcome(source: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the generated test file against this create_app()."""
-    shutil.copytree(compiled, folder / "app")
+    shutil.copytree(compiled() / "app", folder / "app")
     (folder / "app" / "__init__.py").write_text(source, encoding="utf-8")
     (folder / "tests").mkdir()
     for name in ("__init__.py", "conftest.py", "promises.py", "test_create_app.py"):
@@ -68,22 +59,20 @@ def test_the_list_of_lines_is_complete() -> None:
     assert {name for pair in MATTERS for name in pair} <= set(LINES)
 
 
-def test_the_tests_pass_while_every_line_is_in_its_place(compiled: Path, tmp_path: Path) -> None:
-    result = outcome(SOURCE, compiled, tmp_path)
+def test_the_tests_pass_while_every_line_is_in_its_place(tmp_path: Path) -> None:
+    result = outcome(SOURCE, tmp_path)
     assert result.returncode == 0, result.stdout
 
 
 @pytest.mark.parametrize("function", LINES)
-def test_no_line_can_be_removed_unnoticed(function: str, compiled: Path, tmp_path: Path) -> None:
-    result = outcome(without(function), compiled, tmp_path)
+def test_no_line_can_be_removed_unnoticed(function: str, tmp_path: Path) -> None:
+    result = outcome(without(function), tmp_path)
     assert result.returncode == 1, result.stdout
     assert " failed" in result.stdout or " error" in result.stdout
 
 
 @pytest.mark.parametrize(("function", "other"), MATTERS)
-def test_no_line_can_be_moved_unnoticed(
-    function: str, other: str, compiled: Path, tmp_path: Path
-) -> None:
-    result = outcome(moved_behind(function, other), compiled, tmp_path)
+def test_no_line_can_be_moved_unnoticed(function: str, other: str, tmp_path: Path) -> None:
+    result = outcome(moved_behind(function, other), tmp_path)
     assert result.returncode == 1, result.stdout
     assert " failed" in result.stdout
